@@ -1,0 +1,218 @@
+//! The source: whole lines in blocks of about 1 MiB, file after file.
+
+use acme_connect::{Content, Context, Format, Source, SourceParts, StreamInfo};
+use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is read at once. It fits into a core's second-level cache, so that decoding finds it there.
+const BLOCK: usize = 1 << 20;
+/// The longest line.
+const LINE_MAX: usize = 64 << 20;
+/// How often a streaming source looks for more.
+const POLL: Duration = Duration::from_millis(100);
+
+pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Diagnostic> {
+    let mut patterns = Vec::new();
+    for text in config.texts("path") {
+        patterns.push(glob::Pattern::new(text).map(|_| text.to_owned()).map_err(|error| {
+            let message = format!("\"{text}\" is not a valid pattern: {error}");
+            config.blame("path", Diagnostic::new(&codes::BAD_VALUE, message))
+        })?);
+    }
+    let source = FileSource {
+        patterns,
+        tail: !context.batch_mode,
+        at: config.place("path").clone(),
+        files: BTreeMap::new(),
+        current: None,
+    };
+    let stream = StreamInfo {
+        content: Content::Documents(Format::Json),
+        meta: vec![Arc::new(Field::new("offset", DataType::Int64, false))],
+    };
+    Ok(SourceParts { source: Box::new(source), stream })
+}
+
+/// How far a file has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    /// Bytes, up to the end of a line.
+    offset: u64,
+}
+
+struct FileSource {
+    patterns: Vec<String>,
+    tail: bool,
+    at: acme_types::Place,
+    files: BTreeMap<PathBuf, Progress>,
+    current: Option<Reader>,
+}
+
+impl Source for FileSource {
+    async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
+        for (SplitId(name), position) in from {
+            let progress: Progress = serde_json::from_str(&position.0).map_err(|error| {
+                Diagnostic::new(&codes::STATE, format!("the position in {name} cannot be read: {error}"))
+            })?;
+            let length = std::fs::metadata(name).map(|metadata| metadata.len()).unwrap_or(0);
+            if length < progress.offset {
+                let message = format!("{name} was read up to byte {}, now it has {length}", progress.offset);
+                let help = "put the file back, or remove the pipeline's state to read everything anew";
+                return Err(Diagnostic::new(&codes::SOURCE_CHANGED, message).at(&self.at).help(help));
+            }
+            self.files.insert(name.into(), progress);
+        }
+        self.discover()?;
+        if self.files.is_empty() && !self.tail {
+            let message = format!("no file matches {}", self.patterns.join(", "));
+            return Err(Diagnostic::new(&codes::FILE, message).at(&self.at));
+        }
+        Ok(self.files.iter().map(|(path, progress)| position(path, *progress)).collect())
+    }
+
+    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+        loop {
+            if let Some(chunk) = self.next_block()? {
+                return Ok(Some(chunk));
+            }
+            if !self.tail {
+                return Ok(None);
+            }
+            tokio::time::sleep(POLL).await;
+            self.discover()?;
+        }
+    }
+
+    async fn release(&mut self, _: &Positions) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+}
+
+impl FileSource {
+    fn discover(&mut self) -> Result<(), Diagnostic> {
+        for pattern in &self.patterns {
+            let paths = glob::glob(pattern).expect("the pattern was checked");
+            for path in paths {
+                let path = path.map_err(|error| fault(error.path(), error.error()))?;
+                if path.is_file() {
+                    self.files.entry(path).or_default();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next block of any file that has one; files are read one after the other, in the order of their names.
+    fn next_block(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+        if let Some(mut reader) = self.current.take() {
+            if let Some(chunk) = self.advance(&mut reader)? {
+                self.current = Some(reader);
+                return Ok(Some(chunk));
+            }
+        }
+        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
+        for path in paths {
+            let progress = self.files[&path];
+            let mut reader = match Reader::open(&path, progress.offset) {
+                // A file that was matched and is gone: what had been read of it stays read.
+                Err(error) if error.kind() == ErrorKind::NotFound && self.tail => continue,
+                reader => reader.map_err(|error| fault(&path, &error))?,
+            };
+            if let Some(chunk) = self.advance(&mut reader)? {
+                self.current = Some(reader);
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, reader: &mut Reader) -> Result<Option<Chunk>, Diagnostic> {
+        let offset = reader.offset;
+        let Some(block) = reader.next(!self.tail).map_err(|error| fault(&reader.path, &error))? else {
+            return Ok(None);
+        };
+        let progress = Progress { offset: reader.offset };
+        self.files.insert(reader.path.clone(), progress);
+        let (split, position) = position(&reader.path, progress);
+        let origin = Origin { name: reader.name.clone(), offset };
+        Ok(Some(Chunk { payload: Payload::Bytes(block), split, position, origin }))
+    }
+}
+
+fn position(path: &Path, progress: Progress) -> (SplitId, Position) {
+    let text = serde_json::to_string(&progress).expect("numbers are always valid JSON");
+    (SplitId(path.to_string_lossy().into_owned()), Position(text))
+}
+
+fn fault(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::DISK, format!("cannot read {}: {error}", path.display()))
+}
+
+/// One open file.
+struct Reader {
+    path: PathBuf,
+    name: Arc<str>,
+    file: File,
+    /// Where the next block begins.
+    offset: u64,
+}
+
+impl Reader {
+    fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Self { path: path.to_owned(), name: path.to_string_lossy().into(), file, offset })
+    }
+
+    /// The next whole lines. At the end of the file a last line without its end counts only if `to_the_end`.
+    fn next(&mut self, to_the_end: bool) -> io::Result<Option<Buffer>> {
+        let mut size = BLOCK;
+        loop {
+            let mut block = vec![0; size];
+            let filled = read_full(&self.file, &mut block, self.offset)?;
+            let whole = match memchr::memrchr(b'\n', &block[..filled]) {
+                Some(end) => end + 1,
+                None if filled < size && to_the_end => filled,
+                None if filled < size => 0,
+                None if size >= LINE_MAX => {
+                    let message = format!("the line at byte {} is longer than {LINE_MAX} bytes", self.offset);
+                    return Err(io::Error::new(ErrorKind::InvalidData, message));
+                }
+                None => {
+                    size *= 4;
+                    continue;
+                }
+            };
+            // What follows the last line end is read again with the next block, unless the file ends here.
+            let whole = if to_the_end && filled < size { filled } else { whole };
+            if whole == 0 {
+                return Ok(None);
+            }
+            self.offset += u64::try_from(whole).expect("usize is at most 64 bits");
+            return Ok(Some(Buffer::from_vec(block).slice_with_length(0, whole)));
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let at = offset + u64::try_from(filled).expect("usize is at most 64 bits");
+        match file.read_at(&mut buffer[filled..], at) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

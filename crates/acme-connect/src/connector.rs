@@ -1,0 +1,90 @@
+//! How a connector presents itself to the binary.
+
+use crate::sink::DynSink;
+use crate::source::DynSource;
+use acme_formats::Encode;
+use acme_formats::json::JsonEncoder;
+use acme_types::{Clock, Config, Diagnostic, Disk, Shape, Spec};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use std::sync::Arc;
+
+/// One entry in the binary's list of connectors.
+pub struct Connector {
+    /// Its description.
+    pub spec: &'static Spec,
+    /// How it is made.
+    pub make: Maker,
+}
+
+/// Makes the parts of a connector from its checked configuration. Nothing is connected yet, and all that can be wrong
+/// without connecting is found here.
+pub enum Maker {
+    /// It is a source.
+    Source(fn(&Config, &Context) -> Result<SourceParts, Diagnostic>),
+    /// It is a destination.
+    Sink(fn(&Config, &Context) -> Result<SinkParts, Diagnostic>),
+}
+
+/// What a connector may use of the world.
+#[derive(Clone)]
+pub struct Context {
+    /// The local disk.
+    pub disk: Arc<dyn Disk>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The name of the item.
+    pub item: Arc<str>,
+    /// The pipeline ends by itself: read what is there, publish at the end.
+    pub batch_mode: bool,
+}
+
+/// A source that is ready to be opened.
+pub struct SourceParts {
+    /// The source.
+    pub source: Box<dyn DynSource>,
+    /// What it yields.
+    pub stream: StreamInfo,
+}
+
+/// What the rows of a source are.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// How they arrive.
+    pub content: Content,
+    /// Columns that are hidden unless named, such as `offset`; their fields are named without the prefix.
+    pub meta: Vec<FieldRef>,
+}
+
+/// How rows leave a source.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Bytes in a format, to be decoded by the engine.
+    Documents(Format),
+    /// Batches with these columns; the hidden ones are in the batch too.
+    Columns(SchemaRef),
+}
+
+/// The formats of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+}
+
+impl Format {
+    /// An encoder for rows of this shape.
+    #[must_use]
+    pub fn encoder(self, shape: &Shape) -> Box<dyn Encode> {
+        match self {
+            Self::Json => Box::new(JsonEncoder::new(shape.clone())),
+        }
+    }
+}
+
+/// A destination that is ready to be opened.
+pub struct SinkParts {
+    /// The destination.
+    pub sink: Box<dyn DynSink>,
+    /// The format in which it takes bytes; `None` for one that takes batches.
+    pub format: Option<Format>,
+}

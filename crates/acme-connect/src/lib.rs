@@ -1,0 +1,20 @@
+//! The contracts between the engine and the systems it talks to, and what all connectors need only once.
+//!
+//! It knows no external system. A connector is a [`Connector`]: its `SPEC`, and one function that makes a [`Source`] or
+//! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
+
+mod connector;
+mod os;
+mod retry;
+mod sink;
+mod source;
+
+pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
+pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
+pub use os::{OsDisk, SystemClock};
+pub use retry::Backoff;
+pub use sink::{DynSink, Fate, Fates, Prepared, Rows, Sink};
+pub use source::{DynSource, Source};
+
+/// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.
+pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

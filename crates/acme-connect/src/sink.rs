@@ -1,0 +1,93 @@
+//! The contract of a destination.
+
+use crate::Pending;
+use acme_formats::Encoded;
+use acme_types::{Batch, Diagnostic, Epoch, Shape};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a destination needs to find its prepared work again after a crash; only its own connector understands it.
+pub type Prepared = String;
+
+/// What became of a row that was not simply written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not now: to be written again, at the earliest after this time.
+    Retry {
+        /// The shortest wait.
+        after: Duration,
+    },
+    /// Never: for the error policy.
+    Reject {
+        /// The destination's own words.
+        reason: String,
+    },
+}
+
+/// The rows of one write that have a fate of their own, by their index. All others are written.
+pub type Fates = Vec<(usize, Fate)>;
+
+/// Rows on the way to one destination, in the order of their source.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The rows.
+    pub batch: Batch,
+    /// What the user's row is made of.
+    pub shape: Arc<Shape>,
+    /// The same rows as bytes, for destinations that take bytes.
+    pub encoded: Option<Encoded>,
+}
+
+/// A destination.
+///
+/// Writing rows and telling the truth about each is all that an author does. An epoch is a stretch of rows that takes
+/// effect as a whole: `write`* → `prepare` → (the engine commits) → `commit`. Rows of the next epoch may be written
+/// between `prepare` and `commit`; they belong to the next `prepare`.
+pub trait Sink: Send {
+    /// Connects, and brings the destination to exactly the committed state: what `prepared` names is committed if it was
+    /// not yet, everything later is undone. `prepared` is `None` when nothing was ever committed.
+    fn open(&mut self, prepared: Option<&Prepared>) -> impl Future<Output = Result<(), Diagnostic>> + Send;
+
+    /// Writes rows. `Err` means that nothing is known about any of them; where it is worth trying again, its blame is
+    /// `Remote` and the whole call is repeated.
+    fn write(&mut self, rows: &Rows) -> impl Future<Output = Result<Fates, Diagnostic>> + Send;
+
+    /// Makes everything written so far durable, but for those destinations that can, not yet visible.
+    ///
+    /// `last` says that no row will follow in this run. The result goes into the checkpoint.
+    fn prepare(
+        &mut self,
+        epoch: Epoch,
+        last: bool,
+    ) -> impl Future<Output = Result<Prepared, Diagnostic>> + Send;
+
+    /// The checkpoint that holds the last `prepare` is committed: its rows may be seen now.
+    fn commit(&mut self, epoch: Epoch) -> impl Future<Output = Result<(), Diagnostic>> + Send;
+}
+
+/// [`Sink`], object-safe.
+pub trait DynSink: Send {
+    /// [`Sink::open`]
+    fn open<'a>(&'a mut self, prepared: Option<&'a Prepared>) -> Pending<'a, Result<(), Diagnostic>>;
+    /// [`Sink::write`]
+    fn write<'a>(&'a mut self, rows: &'a Rows) -> Pending<'a, Result<Fates, Diagnostic>>;
+    /// [`Sink::prepare`]
+    fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>>;
+    /// [`Sink::commit`]
+    fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>>;
+}
+
+impl<S: Sink> DynSink for S {
+    fn open<'a>(&'a mut self, prepared: Option<&'a Prepared>) -> Pending<'a, Result<(), Diagnostic>> {
+        Box::pin(Sink::open(self, prepared))
+    }
+    fn write<'a>(&'a mut self, rows: &'a Rows) -> Pending<'a, Result<Fates, Diagnostic>> {
+        Box::pin(Sink::write(self, rows))
+    }
+    fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>> {
+        Box::pin(Sink::prepare(self, epoch, last))
+    }
+    fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>> {
+        Box::pin(Sink::commit(self, epoch))
+    }
+}

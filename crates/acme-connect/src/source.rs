@@ -1,0 +1,46 @@
+//! The contract of a source.
+
+use crate::Pending;
+use acme_types::{Chunk, Diagnostic, Positions};
+
+/// An origin of rows.
+///
+/// There is no checkpoint to forget: each chunk carries the position that follows it, and the engine opens the source
+/// at the positions that were committed last. Rows of one split come in the order of the split.
+pub trait Source: Send {
+    /// Connects and goes to the given positions; a split without one begins where the configuration says.
+    ///
+    /// Fails with [`codes::SOURCE_CHANGED`](acme_types::codes::SOURCE_CHANGED) when a position does not exist any more:
+    /// a source never resumes anywhere else by itself. Called once, before all others.
+    fn open(&mut self, from: &Positions) -> impl Future<Output = Result<Positions, Diagnostic>> + Send;
+
+    /// Waits for the next rows; `None` is the end of a source that has one.
+    ///
+    /// Cancel-safe: a call that is dropped loses nothing, and the next returns what it would have returned.
+    fn read(&mut self) -> impl Future<Output = Result<Option<Chunk>, Diagnostic>> + Send;
+
+    /// All rows before these positions are committed: only now may the remote system forget them.
+    fn release(&mut self, upto: &Positions) -> impl Future<Output = Result<(), Diagnostic>> + Send;
+}
+
+/// [`Source`], object-safe.
+pub trait DynSource: Send {
+    /// [`Source::open`]
+    fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
+    /// [`Source::read`]
+    fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>>;
+    /// [`Source::release`]
+    fn release<'a>(&'a mut self, upto: &'a Positions) -> Pending<'a, Result<(), Diagnostic>>;
+}
+
+impl<S: Source> DynSource for S {
+    fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>> {
+        Box::pin(Source::open(self, from))
+    }
+    fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>> {
+        Box::pin(Source::read(self))
+    }
+    fn release<'a>(&'a mut self, upto: &'a Positions) -> Pending<'a, Result<(), Diagnostic>> {
+        Box::pin(Source::release(self, upto))
+    }
+}

@@ -1,0 +1,177 @@
+//! The chain of links: who writes, and which checkpoint is the committed one.
+
+use super::format::{self, Kind};
+use super::store::CheckpointStore;
+use acme_connect::Prepared;
+use acme_types::{Diagnostic, Epoch, Positions, codes};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Identifies one life of one process; never used again by another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer(pub String);
+
+/// Everything that is kept of one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The epoch that it ends.
+    pub epoch: Epoch,
+    /// Positions of every split of every source, moved or not, by the source's name.
+    pub sources: BTreeMap<String, Positions>,
+    /// What each destination prepared, by its name.
+    pub sinks: BTreeMap<String, Prepared>,
+    /// The run had read all its sources to their ends.
+    pub complete: bool,
+}
+
+/// One link of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Link {
+    writer: Writer,
+    /// The committed checkpoint from here on; `None` before the first.
+    checkpoint: Option<String>,
+}
+
+/// What the chain says when it is taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The checkpoint, or `None` when nothing was ever committed.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The chain of one task, owned by one writer.
+pub struct Chain {
+    store: Arc<dyn CheckpointStore>,
+    writer: Writer,
+    /// The number of the last link that is known.
+    last: u64,
+    /// The committed checkpoint's name.
+    checkpoint: Option<String>,
+}
+
+/// Links and checkpoints that are kept behind the committed one.
+const KEPT: u64 = 8;
+
+impl Chain {
+    /// Takes the chain over: from here on no predecessor can commit.
+    ///
+    /// Fails with [`codes::STATE`] when the committed checkpoint is missing or damaged.
+    pub fn claim(store: Arc<dyn CheckpointStore>, writer: Writer) -> Result<(Self, Committed), Diagnostic> {
+        let mut chain = Self { store, writer, last: 0, checkpoint: None };
+        loop {
+            chain.seek()?;
+            let claim = Link { writer: chain.writer.clone(), checkpoint: chain.checkpoint.clone() };
+            if chain.put(&claim)? {
+                break;
+            }
+            // The predecessor was faster: its link is the last now.
+        }
+        let checkpoint = chain.checkpoint.as_ref().map(|name| chain.read(name)).transpose()?;
+        Ok((chain, Committed { checkpoint }))
+    }
+
+    /// Commits an epoch: afterwards a restart begins from it.
+    ///
+    /// Fails with [`codes::LOST_OWNERSHIP`] when another writer took the chain over; then nothing was committed.
+    pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Diagnostic> {
+        let bytes = format::write(Kind::Checkpoint, checkpoint);
+        let hash: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("checkpoint-{:020}-{}-{hash}", checkpoint.epoch.0, self.writer.0);
+        // A name that is taken holds the same bytes, for it contains their hash.
+        self.store.put_if_absent(&name, &bytes).map_err(|error| io_error("store a checkpoint", &error))?;
+        let link = Link { writer: self.writer.clone(), checkpoint: Some(name.clone()) };
+        if !self.put(&link)? {
+            let message = "another process took over this pipeline while it was running";
+            let help = "find it with `acme status`; nothing of the last interval was committed here";
+            return Err(Diagnostic::new(&codes::LOST_OWNERSHIP, message).help(help));
+        }
+        self.checkpoint = Some(name);
+        self.tidy();
+        Ok(())
+    }
+
+    /// Goes to the last link. The listing is a hint; what counts is that the next number is free.
+    fn seek(&mut self) -> Result<(), Diagnostic> {
+        let names = self.store.list("link-").map_err(|error| io_error("list the state", &error))?;
+        let numbers = names.iter().filter_map(|name| name.strip_prefix("link-")?.parse::<u64>().ok());
+        let mut number = numbers.max().unwrap_or(0).max(self.last);
+        if number > 0 {
+            self.follow(number)?
+                .ok_or_else(|| damaged(&link_name(number), "it was listed but is not there"))?;
+        }
+        while self.follow(number + 1)?.is_some() {
+            number += 1;
+        }
+        self.last = number;
+        Ok(())
+    }
+
+    fn follow(&mut self, number: u64) -> Result<Option<()>, Diagnostic> {
+        let name = link_name(number);
+        let bytes = self.store.get(&name).map_err(|error| io_error("read the state", &error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let link: Link = format::read(Kind::Link, &bytes).map_err(|cause| damaged(&name, &cause))?;
+        self.checkpoint = link.checkpoint;
+        Ok(Some(()))
+    }
+
+    /// Puts the next link; `false` where its number is taken by another writer.
+    fn put(&mut self, link: &Link) -> Result<bool, Diagnostic> {
+        let name = link_name(self.last + 1);
+        let bytes = format::write(Kind::Link, link);
+        let stored = match self.store.put_if_absent(&name, &bytes) {
+            Ok(stored) => stored,
+            // After an error the link may be there: what is there decides.
+            Err(error) => match self.store.get(&name) {
+                Ok(Some(found)) => found == bytes,
+                _ => return Err(io_error("store a commit", &error)),
+            },
+        };
+        if stored {
+            self.last += 1;
+        }
+        Ok(stored)
+    }
+
+    fn read(&self, name: &str) -> Result<Checkpoint, Diagnostic> {
+        let bytes = self.store.get(name).map_err(|error| io_error("read the state", &error))?;
+        let bytes = bytes.ok_or_else(|| damaged(name, "it is not there"))?;
+        format::read(Kind::Checkpoint, &bytes).map_err(|cause| damaged(name, &cause))
+    }
+
+    /// Removes what no restart can need. Only the owner does, and only after a commit. Failing here harms nothing:
+    /// what stays is removed after the next commit.
+    fn tidy(&self) {
+        let Some(oldest) = self.last.checked_sub(KEPT) else { return };
+        let old_link = |name: &String| {
+            name.strip_prefix("link-")
+                .and_then(|number| number.parse::<u64>().ok())
+                .is_some_and(|n| n < oldest)
+        };
+        for name in self.store.list("link-").unwrap_or_default().iter().filter(|name| old_link(name)) {
+            let _ = self.store.delete(name);
+        }
+        let checkpoints = self.store.list("checkpoint-").unwrap_or_default();
+        let kept = usize::try_from(KEPT).expect("a small number");
+        for name in checkpoints.iter().rev().skip(kept).filter(|name| Some(*name) != self.checkpoint.as_ref())
+        {
+            let _ = self.store.delete(name);
+        }
+    }
+}
+
+fn link_name(number: u64) -> String {
+    format!("link-{number:020}")
+}
+
+fn damaged(name: &str, cause: &str) -> Diagnostic {
+    Diagnostic::new(&codes::STATE, format!("the pipeline's state is damaged: {name}: {cause}")).help(
+        "restore the state directory from a backup, or remove it to start again from the beginning of the sources",
+    )
+}
+
+fn io_error(what: &str, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::DISK, format!("cannot {what}: {error}"))
+}

@@ -1,0 +1,50 @@
+//! Rows that failed, as rows of a destination.
+
+use acme_connect::{Encode, Encoded, Rows};
+use acme_types::{Batch, Diagnostic, EventTime, Rejected, Shape};
+use arrow::array::{ArrayRef, BinaryViewArray, RecordBatch, StringViewArray};
+use std::sync::Arc;
+
+const COLUMNS: [&str; 6] = ["error_code", "error", "step", "origin", "original", "original_bytes"];
+
+/// The columns of a dead letter: the code, the cause, the step that failed, where the row came from, and the row as it
+/// came: as text in `original`, or in `original_bytes` where it is not valid UTF-8.
+#[must_use]
+pub fn dead_letter_shape() -> Shape {
+    Shape { columns: COLUMNS.map(|name| (name.to_owned(), name.to_owned())).to_vec(), document: None }
+}
+
+/// The rejected rows as one write.
+pub(super) fn rows(
+    rejected: &[Rejected],
+    tick: EventTime,
+    shape: &Arc<Shape>,
+    encoder: Option<&mut Box<dyn Encode>>,
+) -> Result<Rows, Diagnostic> {
+    let text = |cell: fn(&Rejected) -> &str| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter_values(rejected.iter().map(cell)))
+    };
+    let original = |bad: &Rejected| std::str::from_utf8(&bad.original).ok().map(str::to_owned);
+    let bytes = |bad: &Rejected| original(bad).is_none().then(|| bad.original.clone());
+    let arrays: [ArrayRef; 6] = [
+        text(|bad| bad.code),
+        text(|bad| &bad.cause),
+        text(|bad| &bad.step),
+        text(|bad| &bad.origin),
+        Arc::new(StringViewArray::from_iter(rejected.iter().map(original))),
+        Arc::new(BinaryViewArray::from_iter(rejected.iter().map(bytes))),
+    ];
+    let columns =
+        RecordBatch::try_from_iter_with_nullable(COLUMNS.into_iter().zip(arrays).map(|(n, a)| (n, a, true)))
+            .expect("every column has one cell a row");
+    let batch = Batch { columns, tick };
+    let encoded = match encoder {
+        Some(encoder) => {
+            let mut encoded = Encoded::default();
+            encoder.encode(&batch, &mut encoded)?;
+            Some(encoded)
+        }
+        None => None,
+    };
+    Ok(Rows { batch, shape: shape.clone(), encoded })
+}

@@ -1,0 +1,145 @@
+//! Runs a job: one thread for each source and destination, a pool of lanes between them, one coordinator.
+//!
+//! ```text
+//! source thread ──► lanes (any takes the next chunk) ──► destination thread
+//!       ▲  chunks are numbered                 rows are put back into their order  │
+//!       └────────────── coordinator: barrier, prepare, commit, release ◄──────────┘
+//! ```
+//!
+//! A barrier takes a number like a chunk, so each destination sees exactly the rows before it. Memory is bounded by the
+//! chunks under way: a source reads on only when one of its permits is free, and a chunk gives its permit back when the
+//! last destination has written it.
+
+mod coordinator;
+mod dead_letters;
+mod lanes;
+mod sink;
+mod source;
+
+pub use coordinator::{Summary, run};
+pub use dead_letters::dead_letter_shape;
+
+use crate::checkpoint::{Chain, Committed};
+use crate::program::Program;
+use crate::stats::Stats;
+use acme_connect::{DynSink, DynSource, Format, Rows};
+use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Everything that a run needs.
+pub struct Job {
+    /// The sources with what happens to their rows.
+    pub sources: Vec<JobSource>,
+    /// The destinations.
+    pub sinks: Vec<JobSink>,
+    /// What to do with rows that fail.
+    pub errors: Policy,
+    /// Threads that process rows.
+    pub lanes: usize,
+    /// Time between commits.
+    pub interval: Duration,
+    /// The commit point.
+    pub chain: Chain,
+    /// What it held when it was taken over.
+    pub committed: Committed,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// One source of a job.
+pub struct JobSource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The source.
+    pub source: Box<dyn DynSource>,
+    /// What happens to its rows.
+    pub program: Program,
+}
+
+/// One destination of a job.
+pub struct JobSink {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The destination.
+    pub sink: Box<dyn DynSink>,
+    /// The bytes that it takes, if it takes bytes.
+    pub format: Option<Format>,
+}
+
+/// What happens to rows that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The run stops.
+    Stop,
+    /// They are counted.
+    Skip,
+    /// They go to the destination with this index.
+    DeadLetter(usize),
+}
+
+/// How a run is asked to end. Dropping the sender means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Go on.
+    No,
+    /// Read no more, commit what was read, end.
+    Drain,
+    /// End at once; what is not committed is read again by the next run.
+    Now,
+}
+
+/// Chunks of one source that are under way at most, beyond one for each lane.
+const AHEAD: usize = 2;
+
+/// A chunk on its way through the lanes.
+struct Work {
+    source: usize,
+    number: u64,
+    chunk: acme_types::Chunk,
+    tick: acme_types::EventTime,
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// What a destination's thread receives.
+enum ToSink {
+    /// The part of a chunk that goes there, perhaps nothing.
+    Rows {
+        source: usize,
+        number: u64,
+        rows: Vec<Rows>,
+        rejected: Vec<Rejected>,
+        _permit: Arc<OwnedSemaphorePermit>,
+    },
+    /// The end of an epoch of one source.
+    Barrier { source: usize, number: u64, epoch: Epoch, last: bool },
+    /// Dead letters from another destination, of the present epoch.
+    Letters(Vec<Rejected>),
+    /// All other destinations have prepared: the dead letters are complete.
+    Complete,
+    /// The epoch is committed.
+    Commit(Epoch),
+}
+
+/// What a source's thread receives.
+enum ToSource {
+    Barrier { epoch: Epoch, last: bool },
+    Release(Positions),
+}
+
+/// What the coordinator receives.
+enum Report {
+    /// A source has come to its end.
+    Ended,
+    /// A source has passed a barrier; `moved` says whether anything was read since the one before.
+    Passed { source: usize, positions: Positions, moved: bool },
+    /// A destination has prepared an epoch.
+    Prepared { sink: usize, prepared: String },
+    /// A destination has committed an epoch.
+    Committed,
+    /// Something failed: the run ends.
+    Failed(Diagnostic),
+}

@@ -1,0 +1,213 @@
+//! The thread of one destination: rows in the order of their sources, epochs, retries, the fate of each row.
+
+use super::lanes::stopped;
+use super::{Policy, Report, ToSink, dead_letter_shape, dead_letters};
+use crate::operators::original;
+use crate::stats::Stats;
+use acme_connect::{Backoff, DynSink, Encode, Encoded, Fate, Format, Prepared, Rows};
+use acme_types::{Blame, Clock, Diagnostic, Epoch, Rejected, Shape, codes};
+use arrow::array::UInt64Array;
+use arrow::compute::take_record_batch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+pub(super) struct SinkTask {
+    pub(super) index: usize,
+    pub(super) name: Arc<str>,
+    pub(super) sink: Box<dyn DynSink>,
+    pub(super) prepared: Option<Prepared>,
+    pub(super) inbox: mpsc::Receiver<ToSink>,
+    pub(super) reports: mpsc::Sender<Report>,
+    /// Where this destination's own rejects go, when they go to a destination.
+    pub(super) letters: Option<mpsc::Sender<ToSink>>,
+    pub(super) errors: Policy,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) letter_shape: Arc<Shape>,
+    pub(super) letter_encoder: Option<Box<dyn Encode>>,
+    pub(super) streams: Vec<Stream>,
+}
+
+/// What has arrived from one source and is not yet written.
+#[derive(Default)]
+pub(super) struct Stream {
+    /// The number that comes next.
+    next: u64,
+    /// What came before its turn.
+    early: BTreeMap<u64, ToSink>,
+    /// The barrier at which it waits for the other sources.
+    barrier: Option<(Epoch, bool)>,
+}
+
+impl SinkTask {
+    pub(super) fn letters_of(format: Option<Format>) -> (Arc<Shape>, Option<Box<dyn Encode>>) {
+        let shape = Arc::new(dead_letter_shape());
+        let encoder = format.map(|format| format.encoder(&shape));
+        (shape, encoder)
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), Diagnostic> {
+        self.sink.open(self.prepared.take().as_ref()).await?;
+        let mut complete = self.errors != Policy::DeadLetter(self.index);
+        let waits_for_letters = !complete;
+        while let Some(message) = self.inbox.recv().await {
+            match message {
+                ToSink::Letters(rejected) => self.write_letters(&rejected).await?,
+                ToSink::Complete => complete = true,
+                ToSink::Commit(epoch) => {
+                    self.sink.commit(epoch).await?;
+                    self.report(Report::Committed).await;
+                }
+                ToSink::Rows { source, number, .. } | ToSink::Barrier { source, number, .. } => {
+                    self.streams[source].early.insert(number, message);
+                    self.advance(source).await?;
+                }
+            }
+            if complete && let Some((epoch, last)) = self.aligned() {
+                let prepared = self.sink.prepare(epoch, last).await?;
+                self.report(Report::Prepared { sink: self.index, prepared }).await;
+                complete = !waits_for_letters;
+                for source in 0..self.streams.len() {
+                    self.streams[source].barrier = None;
+                    self.advance(source).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what has its turn, up to the next barrier.
+    async fn advance(&mut self, source: usize) -> Result<(), Diagnostic> {
+        loop {
+            let stream = &mut self.streams[source];
+            if stream.barrier.is_some() {
+                return Ok(());
+            }
+            let Some(message) = stream.early.remove(&stream.next) else { return Ok(()) };
+            stream.next += 1;
+            match message {
+                ToSink::Barrier { epoch, last, .. } => stream.barrier = Some((epoch, last)),
+                ToSink::Rows { rows, rejected, .. } => {
+                    for rows in rows {
+                        let count = rows.batch.rows();
+                        let refused = self.write(rows).await?;
+                        self.stats.sinks[self.index].1.add(count - refused);
+                    }
+                    if !rejected.is_empty() {
+                        self.write_letters(&rejected).await?;
+                    }
+                }
+                _ => unreachable!("only rows and barriers are numbered"),
+            }
+        }
+    }
+
+    /// The epoch that all sources have ended.
+    fn aligned(&self) -> Option<(Epoch, bool)> {
+        let first = self.streams.first()?.barrier?;
+        self.streams.iter().all(|stream| stream.barrier == Some(first)).then_some(first)
+    }
+
+    async fn report(&self, report: Report) {
+        // The coordinator is gone only when the run has failed already.
+        let _ = self.reports.send(report).await;
+    }
+
+    /// Writes rows until each has been written or refused; returns how many were refused.
+    async fn write(&mut self, mut rows: Rows) -> Result<usize, Diagnostic> {
+        let mut backoff = Backoff::new(self.clock.monotonic_us());
+        let mut refused = 0;
+        loop {
+            let (again, wait) = match self.sink.write(&rows).await {
+                Ok(fates) if fates.is_empty() => return Ok(refused),
+                Ok(fates) => {
+                    let (again, after, rejects) = sort_out(&self.name, &rows, fates);
+                    refused += rejects.len();
+                    self.reject(rejects).await?;
+                    if again.is_empty() {
+                        return Ok(refused);
+                    }
+                    (Some(again), after)
+                }
+                Err(diagnostic) if diagnostic.blame == Blame::Remote => match backoff.clone().wait() {
+                    Some(_) => (None, Duration::ZERO),
+                    None => return Err(diagnostic),
+                },
+                Err(diagnostic) => return Err(diagnostic),
+            };
+            let Some(pause) = backoff.wait() else {
+                let message = format!("destination \"{}\" is still too busy after many tries", self.name);
+                return Err(Diagnostic::new(&codes::CONNECT, message));
+            };
+            self.stats.retries.add(1);
+            tokio::time::sleep(pause.max(wait)).await;
+            if let Some(again) = again {
+                rows = subset(&rows, &again);
+            }
+        }
+    }
+
+    async fn reject(&mut self, rejected: Vec<Rejected>) -> Result<(), Diagnostic> {
+        let Some(first) = rejected.first() else { return Ok(()) };
+        match (self.errors, &self.letters) {
+            (Policy::Skip, _) => self.stats.rejected.add(rejected.len()),
+            (Policy::DeadLetter(_), Some(letters)) => {
+                self.stats.rejected.add(rejected.len());
+                // A destination that is gone has reported why.
+                let _ = letters.send(ToSink::Letters(rejected)).await;
+            }
+            // A dead letter that is itself refused has nowhere to go.
+            (Policy::Stop | Policy::DeadLetter(_), _) => return Err(stopped(first)),
+        }
+        Ok(())
+    }
+
+    async fn write_letters(&mut self, rejected: &[Rejected]) -> Result<(), Diagnostic> {
+        let tick = self.clock.now();
+        let rows = dead_letters::rows(rejected, tick, &self.letter_shape, self.letter_encoder.as_mut())?;
+        let refused = self.write(rows).await?;
+        self.stats.sinks[self.index].1.add(rejected.len() - refused);
+        Ok(())
+    }
+}
+
+/// Rows to be written again, the shortest wait before that, and rows that are refused for good.
+fn sort_out(
+    name: &Arc<str>,
+    rows: &Rows,
+    fates: Vec<(usize, Fate)>,
+) -> (Vec<usize>, Duration, Vec<Rejected>) {
+    let (mut again, mut wait, mut rejected) = (Vec::new(), Duration::ZERO, Vec::new());
+    for (row, fate) in fates {
+        match fate {
+            Fate::Retry { after } => {
+                again.push(row);
+                wait = wait.max(after);
+            }
+            Fate::Reject { reason } => rejected.push(Rejected {
+                code: codes::DELIVER.id,
+                cause: reason,
+                step: name.clone(),
+                origin: "delivery".to_owned(),
+                original: original(&rows.batch, row),
+            }),
+        }
+    }
+    (again, wait, rejected)
+}
+
+fn subset(rows: &Rows, chosen: &[usize]) -> Rows {
+    let indices = UInt64Array::from_iter_values(chosen.iter().map(|&row| row as u64));
+    let columns = take_record_batch(&rows.batch.columns, &indices).expect("the rows are the batch's own");
+    let encoded = rows.encoded.as_ref().map(|all| {
+        let mut some = Encoded::default();
+        for &row in chosen {
+            some.bytes.extend_from_slice(all.row(row));
+            some.ends.push(some.bytes.len());
+        }
+        some
+    });
+    Rows { batch: rows.batch.with(columns), shape: rows.shape.clone(), encoded }
+}

@@ -1,0 +1,15 @@
+//! Runs a plan: operators chained in lanes, epochs that flow with the rows, checkpoints, one commit point.
+//!
+//! It knows sources and destinations only through their contracts, computes nothing from the wall clock (each batch
+//! carries the tick that it was read at), and evaluates expressions through [`Expr`], which the planner implements.
+
+pub mod checkpoint;
+pub mod driver;
+mod expr;
+mod operators;
+mod program;
+mod stats;
+
+pub use expr::{EvalError, Expr};
+pub use program::{Operator, Outlet, Program, Step, Target};
+pub use stats::{Counter, Stats};

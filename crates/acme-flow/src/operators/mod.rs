@@ -1,0 +1,32 @@
+//! The operators: one file each. A row on which one fails is taken out with its reason; the others go on.
+
+mod filter;
+mod isolate;
+mod map;
+mod route;
+
+pub(crate) use isolate::original;
+
+use crate::program::{Operator, Step};
+use acme_types::{Batch, Origin, Rejected};
+
+/// Runs a step over a batch: one batch for each of its outputs.
+pub(crate) fn apply(step: &Step, batch: &Batch, origin: &Origin, rejected: &mut Vec<Rejected>) -> Vec<Batch> {
+    match &step.operator {
+        Operator::Filter(condition) => {
+            let (batch, values) =
+                isolate::eval_all(&[condition.as_ref()], batch, &step.name, origin, rejected);
+            vec![filter::keep(&batch, &values[0])]
+        }
+        Operator::Map(columns) => {
+            let exprs: Vec<_> = columns.iter().map(|(_, expr)| expr.as_ref()).collect();
+            let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
+            vec![map::put(&batch, columns.iter().map(|(name, _)| &**name).zip(values))]
+        }
+        Operator::Route(conditions) => {
+            let exprs: Vec<_> = conditions.iter().map(AsRef::as_ref).collect();
+            let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
+            route::split(&batch, &values, step.outputs.len())
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What one lane does with one chunk: decode, the steps that follow, encode.
+
+use crate::expr::Expr;
+use crate::operators;
+use acme_connect::{Decode, Encode, Encoded, Format, Rows};
+use acme_types::{Batch, Chunk, Diagnostic, EventTime, Payload, Rejected, Shape, codes};
+use std::sync::Arc;
+
+/// The steps between one source and the destinations that it feeds. A lane runs its own [`Program::instance`].
+pub struct Program {
+    /// The name of the source.
+    pub source: Arc<str>,
+    /// For sources that yield bytes.
+    pub decoder: Option<Box<dyn Decode>>,
+    /// The steps, each before those that read it.
+    pub steps: Vec<Step>,
+    /// What reads the source itself.
+    pub targets: Vec<Target>,
+    /// The destinations, and what is delivered to each.
+    pub outlets: Vec<Outlet>,
+}
+
+/// A step of the pipeline.
+#[derive(Clone)]
+pub struct Step {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it does.
+    pub operator: Operator,
+    /// Who reads each of its outputs.
+    pub outputs: Vec<Vec<Target>>,
+}
+
+/// What a step does. None of these has state.
+#[derive(Clone)]
+pub enum Operator {
+    /// Keeps the rows for which the condition is true.
+    Filter(Arc<dyn Expr>),
+    /// Adds columns.
+    Map(Vec<(String, Arc<dyn Expr>)>),
+    /// Sends each row to the first output whose condition is true; to the last output, if it has one more than
+    /// conditions, where none is.
+    Route(Vec<Arc<dyn Expr>>),
+}
+
+/// The reader of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A step, by its index.
+    Step(usize),
+    /// An outlet, by its index.
+    Outlet(usize),
+}
+
+/// The way to one destination.
+#[derive(Clone)]
+pub struct Outlet {
+    /// The destination's index in the job.
+    pub sink: usize,
+    /// What its rows are made of.
+    pub shape: Arc<Shape>,
+    /// The bytes that it takes, if it takes bytes.
+    pub format: Option<Format>,
+}
+
+/// What became of a chunk.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Rows by outlet.
+    pub(crate) rows: Vec<Vec<Rows>>,
+    pub(crate) rejected: Vec<Rejected>,
+    /// Rows that the source delivered, good or bad.
+    pub(crate) read: usize,
+}
+
+/// A program as one lane runs it.
+pub(crate) struct Instance {
+    source: Arc<str>,
+    decoder: Option<Box<dyn Decode>>,
+    steps: Arc<[Step]>,
+    targets: Vec<Target>,
+    outlets: Vec<(Arc<Shape>, Option<Box<dyn Encode>>)>,
+}
+
+impl Program {
+    pub(crate) fn instance(&self) -> Instance {
+        let outlet = |outlet: &Outlet| {
+            (outlet.shape.clone(), outlet.format.map(|format| format.encoder(&outlet.shape)))
+        };
+        Instance {
+            source: self.source.clone(),
+            decoder: self.decoder.as_ref().map(|decoder| decoder.another()),
+            steps: self.steps.clone().into(),
+            targets: self.targets.clone(),
+            outlets: self.outlets.iter().map(outlet).collect(),
+        }
+    }
+}
+
+impl Instance {
+    pub(crate) fn run(&mut self, chunk: &Chunk, tick: EventTime) -> Result<Outcome, Diagnostic> {
+        let mut outcome =
+            Outcome { rows: self.outlets.iter().map(|_| Vec::new()).collect(), ..Outcome::default() };
+        let columns = match (&chunk.payload, &mut self.decoder) {
+            (Payload::Batch(batch), _) => batch.clone(),
+            (Payload::Bytes(bytes), Some(decoder)) => {
+                let decoded = decoder.decode(bytes, chunk.origin.offset);
+                outcome.rejected.extend(decoded.rejected.into_iter().map(|bad| Rejected {
+                    code: codes::DECODE.id,
+                    step: self.source.clone(),
+                    origin: format!(
+                        "{}:{}",
+                        chunk.origin.name,
+                        chunk.origin.offset + offset(bad.bytes.start)
+                    ),
+                    original: bytes[bad.bytes].to_vec(),
+                    cause: bad.cause,
+                }));
+                decoded.rows
+            }
+            (Payload::Bytes(_), None) => {
+                let message = format!("source \"{}\" yields bytes without a format", self.source);
+                return Err(Diagnostic::new(&codes::INTERNAL, message));
+            }
+        };
+        outcome.read = columns.num_rows() + outcome.rejected.len();
+        let targets = self.targets.clone();
+        self.push(&Batch { columns, tick }, &targets, chunk, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn push(
+        &mut self,
+        batch: &Batch,
+        targets: &[Target],
+        chunk: &Chunk,
+        outcome: &mut Outcome,
+    ) -> Result<(), Diagnostic> {
+        if batch.rows() == 0 {
+            return Ok(());
+        }
+        for target in targets {
+            match *target {
+                Target::Outlet(at) => {
+                    let (shape, encoder) = &mut self.outlets[at];
+                    let encoded = match encoder {
+                        Some(encoder) => {
+                            let mut encoded = Encoded::default();
+                            encoder.encode(batch, &mut encoded)?;
+                            Some(encoded)
+                        }
+                        None => None,
+                    };
+                    outcome.rows[at].push(Rows { batch: batch.clone(), shape: shape.clone(), encoded });
+                }
+                Target::Step(at) => {
+                    let steps = self.steps.clone();
+                    let step = &steps[at];
+                    let outputs = operators::apply(step, batch, &chunk.origin, &mut outcome.rejected);
+                    for (output, targets) in outputs.iter().zip(&step.outputs) {
+                        self.push(output, targets, chunk, outcome)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn offset(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("usize is at most 64 bits")
+}

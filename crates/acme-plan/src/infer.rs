@@ -1,0 +1,625 @@
+//! What the names of an expression mean, and what undeclared fields are read as.
+//!
+//! A field of a document without a declared schema has the type that its use asks for: compared with text it is text, in
+//! arithmetic it is a number. The rules are SQL's own, read backwards: every operator and function says what it takes. A
+//! use that fits several types is refused with the advice to cast.
+
+use crate::compile::{TICK, tick_type};
+use crate::sql;
+use crate::stream::{Column, Found, Stream};
+use acme_formats::json::{As, Wanted};
+use acme_spec::nearest;
+use acme_types::codes::{FIELD_USE, SQL, UNKNOWN_FIELD};
+use acme_types::{Diagnostic, DocumentPath, PathStep, Place};
+use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
+use datafusion_expr::Expr;
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Subscript, UnaryOperator, Value,
+};
+use std::collections::BTreeMap;
+
+/// The fields that are read from the documents of one source, over all its expressions.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    wanted: Vec<Wanted>,
+    /// How each path was used first, and where.
+    uses: BTreeMap<DocumentPath, (As, Place)>,
+}
+
+impl Fields {
+    pub(crate) fn wanted(self) -> Vec<Wanted> {
+        self.wanted
+    }
+
+    /// The column for a path read so; the same for every expression.
+    pub(crate) fn want(&mut self, path: DocumentPath, kind: As, at: &Place) -> Result<Column, Diagnostic> {
+        if let Some(class) = class(kind) {
+            match self.uses.get(&path) {
+                Some((first, place)) if *first != class => {
+                    let message = format!(
+                        "field \"{path}\" is used as {} here and as {} at {place}",
+                        noun(class),
+                        noun(*first)
+                    );
+                    let help = "cast it where it is used, such as CAST(field AS VARCHAR)";
+                    return Err(Diagnostic::new(&FIELD_USE, message).at(at).help(help));
+                }
+                Some(_) => {}
+                None => {
+                    self.uses.insert(path.clone(), (class, at.clone()));
+                }
+            }
+        }
+        let column = format!("{path}:{kind:?}").to_lowercase();
+        let unique = self.wanted.iter().filter(|w| w.column == column && w.path != path).count();
+        let column = if unique == 0 { column } else { format!("{column}:{unique}") };
+        let wanted = Wanted { path, kind, column };
+        if !self.wanted.contains(&wanted) {
+            self.wanted.push(wanted.clone());
+        }
+        let field = kind.field(&wanted.column);
+        Ok(Column {
+            name: wanted.path.to_string(),
+            internal: wanted.column,
+            data_type: field.data_type().clone(),
+            json: kind == As::Json,
+            number: kind == As::Number,
+        })
+    }
+}
+
+/// The uses that exclude each other.
+fn class(kind: As) -> Option<As> {
+    match kind {
+        As::Text | As::Bool => Some(kind),
+        As::Number | As::Double => Some(As::Number),
+        As::Scalar | As::Json => None,
+    }
+}
+
+fn noun(class: As) -> &'static str {
+    match class {
+        As::Number => "a number",
+        As::Bool => "true or false",
+        _ => "text",
+    }
+}
+
+/// An expression whose names are resolved and typed.
+pub(crate) struct Resolved {
+    pub(crate) logical: Expr,
+    pub(crate) schema: DFSchema,
+    pub(crate) data_type: DataType,
+    /// It is nothing but this column.
+    pub(crate) column: Option<Column>,
+    /// The columns that it reads.
+    pub(crate) columns: Vec<Column>,
+}
+
+/// Resolves one expression. `expected` is the type that its place asks for, if it asks for one.
+pub(crate) fn resolve(
+    mut expr: SqlExpr,
+    stream: &Stream,
+    fields: &mut Fields,
+    expected: Option<&DataType>,
+    at: &Place,
+) -> Result<Resolved, Diagnostic> {
+    let mut resolver = Resolver { stream, fields, at, columns: Vec::new() };
+    if resolver.walk(&mut expr, expected)?.is_none() {
+        // Nothing says what it is: it is passed on as it stands in the document.
+        resolver.bind(&mut expr, As::Json)?;
+    }
+    let column = match &expr {
+        // The tick is no column of the batch: it becomes one where it is kept.
+        SqlExpr::Identifier(ident) if ident.value != TICK => {
+            resolver.columns.iter().find(|column| column.internal == ident.value).cloned()
+        }
+        _ => None,
+    };
+    let schema = resolver.schema();
+    let logical = sql::logical(expr, &schema).map_err(|cause| resolver.fault(cause))?;
+    let data_type = sql::type_of(&logical, &schema).map_err(|cause| resolver.fault(cause))?;
+    Ok(Resolved { logical, schema, data_type, column, columns: resolver.columns })
+}
+
+struct Resolver<'a> {
+    stream: &'a Stream,
+    fields: &'a mut Fields,
+    at: &'a Place,
+    columns: Vec<Column>,
+}
+
+/// The type of an expression, or `None` for a field whose use is still open.
+type Typed = Option<DataType>;
+
+impl Resolver<'_> {
+    fn fault(&self, cause: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&SQL, cause.into()).at(self.at)
+    }
+
+    fn schema(&self) -> DFSchema {
+        sql::schema(self.columns.iter().map(|column| (column.internal.clone(), column.data_type.clone())))
+    }
+
+    fn type_of(&self, expr: &SqlExpr) -> Result<DataType, Diagnostic> {
+        let schema = self.schema();
+        sql::logical(expr.clone(), &schema)
+            .and_then(|logical| sql::type_of(&logical, &schema))
+            .map_err(|cause| self.fault(cause))
+    }
+
+    /// Resolves the names of an expression. With `expected`, an open field is read as that type.
+    fn walk(&mut self, expr: &mut SqlExpr, expected: Option<&DataType>) -> Result<Typed, Diagnostic> {
+        if let Some((root, steps)) = path(expr) {
+            return self.name(expr, &root, steps, expected);
+        }
+        match expr {
+            SqlExpr::Nested(inner) => return self.walk(inner, expected),
+            SqlExpr::Value(_) | SqlExpr::TypedString(_) | SqlExpr::Interval(_) => {}
+            SqlExpr::BinaryOp { left, op, right } => {
+                if let Some(result) = self.binary(left, op, right)? {
+                    *expr = result;
+                }
+            }
+            SqlExpr::UnaryOp { op, expr: inner } => {
+                let operand = match op {
+                    UnaryOperator::Not => DataType::Boolean,
+                    _ => DataType::Int64,
+                };
+                self.need(inner, &operand)?;
+            }
+            SqlExpr::IsTrue(inner)
+            | SqlExpr::IsFalse(inner)
+            | SqlExpr::IsNotTrue(inner)
+            | SqlExpr::IsNotFalse(inner)
+            | SqlExpr::IsUnknown(inner)
+            | SqlExpr::IsNotUnknown(inner) => self.need(inner, &DataType::Boolean)?,
+            SqlExpr::IsNull(inner) | SqlExpr::IsNotNull(inner) => {
+                if self.walk(inner, None)?.is_none() {
+                    self.bind(inner, As::Json)?;
+                }
+            }
+            SqlExpr::IsDistinctFrom(left, right) | SqlExpr::IsNotDistinctFrom(left, right) => {
+                self.alike(&mut [left, right], None)?;
+            }
+            SqlExpr::InList { expr: inner, list, .. } => {
+                let mut all: Vec<&mut SqlExpr> = vec![inner];
+                all.extend(list.iter_mut());
+                self.alike(&mut all, None)?;
+            }
+            SqlExpr::Between { expr: inner, low, high, .. } => self.alike(&mut [inner, low, high], None)?,
+            SqlExpr::Like { expr: inner, pattern, .. }
+            | SqlExpr::ILike { expr: inner, pattern, .. }
+            | SqlExpr::SimilarTo { expr: inner, pattern, .. }
+            | SqlExpr::RLike { expr: inner, pattern, .. } => {
+                self.need(inner, &DataType::Utf8View)?;
+                self.need(pattern, &DataType::Utf8View)?;
+            }
+            SqlExpr::Case { operand, conditions, else_result, .. } => {
+                let (mut whens, mut results) = (Vec::new(), Vec::new());
+                for case in conditions {
+                    whens.push(&mut case.condition);
+                    results.push(&mut case.result);
+                }
+                match operand {
+                    Some(operand) => {
+                        whens.push(operand);
+                        self.alike(&mut whens, None)?;
+                    }
+                    None => whens.into_iter().try_for_each(|when| self.need(when, &DataType::Boolean))?,
+                }
+                results.extend(else_result.as_deref_mut());
+                self.alike(&mut results, expected)?;
+            }
+            SqlExpr::Cast { expr: inner, .. } => self.scalar(inner)?,
+            SqlExpr::AtTimeZone { timestamp, time_zone } => {
+                self.need(timestamp, &tick_type())?;
+                self.need(time_zone, &DataType::Utf8View)?;
+            }
+            SqlExpr::Extract { expr: inner, .. } => self.need(inner, &tick_type())?,
+            SqlExpr::Ceil { expr: inner, .. } | SqlExpr::Floor { expr: inner, .. } => {
+                self.need(inner, &DataType::Float64)?;
+            }
+            SqlExpr::Position { expr: inner, r#in } => {
+                self.need(inner, &DataType::Utf8View)?;
+                self.need(r#in, &DataType::Utf8View)?;
+            }
+            SqlExpr::Substring { expr: inner, substring_from, substring_for, .. } => {
+                self.need(inner, &DataType::Utf8View)?;
+                for bound in [substring_from, substring_for].into_iter().flatten() {
+                    self.need(bound, &DataType::Int64)?;
+                }
+            }
+            SqlExpr::Trim { expr: inner, trim_what, trim_characters, .. } => {
+                self.need(inner, &DataType::Utf8View)?;
+                let what = trim_what.iter_mut().map(|what| &mut **what);
+                what.chain(trim_characters.iter_mut().flatten())
+                    .try_for_each(|what| self.need(what, &DataType::Utf8View))?;
+            }
+            SqlExpr::Overlay { expr: inner, overlay_what, overlay_from, overlay_for } => {
+                self.need(inner, &DataType::Utf8View)?;
+                self.need(overlay_what, &DataType::Utf8View)?;
+                self.need(overlay_from, &DataType::Int64)?;
+                overlay_for.iter_mut().try_for_each(|bound| self.need(bound, &DataType::Int64))?;
+            }
+            SqlExpr::Array(array) => {
+                let mut elements: Vec<&mut SqlExpr> =
+                    array.elem.iter_mut().map(|element| &mut *element).collect();
+                self.alike(&mut elements, None)?;
+            }
+            SqlExpr::Function(function) => match self.function(function, expected)? {
+                Some(replacement) => *expr = replacement,
+                None => {}
+            },
+            other => {
+                return Err(self.fault(format!("`{other}` cannot be used in an expression over a stream")));
+            }
+        }
+        self.type_of(expr).map(Some)
+    }
+
+    /// An expression that must have a type; an open field is read as it.
+    fn need(&mut self, expr: &mut SqlExpr, kind: &DataType) -> Result<(), Diagnostic> {
+        self.walk(expr, Some(kind)).map(drop)
+    }
+
+    /// An expression of which the text is enough.
+    fn scalar(&mut self, expr: &mut SqlExpr) -> Result<(), Diagnostic> {
+        if self.walk(expr, None)?.is_none() {
+            self.bind(expr, As::Scalar)?;
+        }
+        Ok(())
+    }
+
+    /// Expressions that are compared with each other, or stand for each other: the known types decide the open ones.
+    fn alike(&mut self, exprs: &mut [&mut SqlExpr], expected: Option<&DataType>) -> Result<(), Diagnostic> {
+        let mut known: Option<DataType> = None;
+        let mut open = Vec::new();
+        for (at, expr) in exprs.iter_mut().enumerate() {
+            match self.walk(expr, None)? {
+                None => open.push(at),
+                Some(DataType::Null) => {}
+                Some(kind) => known = known.or(Some(kind)),
+            }
+        }
+        match known.as_ref().or(expected) {
+            Some(kind) => open.into_iter().try_for_each(|at| self.need(exprs[at], kind)),
+            // Only open fields: as texts they can be told apart and passed on, but not put into an order.
+            None => open.into_iter().try_for_each(|at| self.bind(exprs[at], As::Scalar)),
+        }
+    }
+
+    fn binary(
+        &mut self,
+        left: &mut SqlExpr,
+        op: &BinaryOperator,
+        right: &mut SqlExpr,
+    ) -> Result<Option<SqlExpr>, Diagnostic> {
+        use BinaryOperator as Op;
+        match op {
+            Op::And | Op::Or | Op::Xor => {
+                self.need(left, &DataType::Boolean)?;
+                self.need(right, &DataType::Boolean)?;
+            }
+            Op::StringConcat => {
+                self.scalar(left)?;
+                self.scalar(right)?;
+            }
+            Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => {
+                if path(left).is_some() && path(right).is_some() {
+                    let open = self.walk(left, None)?.is_none() && self.walk(right, None)?.is_none();
+                    if open {
+                        let message = format!("nothing says how \"{left}\" and \"{right}\" are ordered");
+                        let help = "cast one of them, such as CAST(field AS BIGINT)";
+                        return Err(Diagnostic::new(&FIELD_USE, message).at(self.at).help(help));
+                    }
+                }
+                self.alike(&mut [left, right], None)?;
+            }
+            Op::Eq | Op::NotEq | Op::Spaceship => self.alike(&mut [left, right], None)?,
+            Op::PGRegexMatch
+            | Op::PGRegexIMatch
+            | Op::PGRegexNotMatch
+            | Op::PGRegexNotIMatch
+            | Op::PGLikeMatch
+            | Op::PGILikeMatch
+            | Op::PGNotLikeMatch
+            | Op::PGNotILikeMatch => {
+                self.need(left, &DataType::Utf8View)?;
+                self.need(right, &DataType::Utf8View)?;
+            }
+            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => {
+                return self.arithmetic(left, op, right);
+            }
+            _ => {
+                self.need(left, &DataType::Int64)?;
+                self.need(right, &DataType::Int64)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn arithmetic(
+        &mut self,
+        left: &mut SqlExpr,
+        op: &BinaryOperator,
+        right: &mut SqlExpr,
+    ) -> Result<Option<SqlExpr>, Diagnostic> {
+        let (kinds, mut number) = ([self.walk(left, None)?, self.walk(right, None)?], false);
+        for (side, own, other) in [(&mut *left, &kinds[0], &kinds[1]), (&mut *right, &kinds[1], &kinds[0])] {
+            if own.is_none() {
+                let temporal = other.as_ref().is_some_and(|kind| matches!(kind, DataType::Interval(_)));
+                self.need(side, &if temporal { tick_type() } else { DataType::Int64 })?;
+                number |= !temporal;
+            }
+        }
+        number |= self.columns.iter().any(|column| column.number && mentions(left, &column.internal));
+        if *op == BinaryOperator::Divide && number {
+            // What 7 / 2 is must not depend on whether another row of the batch has 7.5: undeclared numbers have no
+            // integer division.
+            let text = format!("arrow_cast({left}, 'Decimal256(76, 24)') / ({right})");
+            return sql::parse(&text).map(Some).map_err(|cause| self.fault(cause));
+        }
+        Ok(None)
+    }
+
+    fn function(
+        &mut self,
+        function: &mut Function,
+        expected: Option<&DataType>,
+    ) -> Result<Option<SqlExpr>, Diagnostic> {
+        let name = function.name.to_string().to_lowercase();
+        if let Some(text) = clock(&name) {
+            let replacement = sql::parse(text).map_err(|cause| self.fault(cause))?;
+            self.use_column(Column {
+                name: TICK.to_owned(),
+                internal: TICK.to_owned(),
+                data_type: tick_type(),
+                json: false,
+                number: false,
+            });
+            return Ok(Some(replacement));
+        }
+        let whole = function.clone();
+        let mut open = Vec::new();
+        for (at, argument) in arguments(function).enumerate() {
+            if self.walk(argument, None)?.is_none() {
+                open.push(at);
+            }
+        }
+        if open.is_empty() {
+            return Ok(None);
+        }
+        if matches!(&*name, "concat" | "concat_ws") {
+            arguments(function).try_for_each(|argument| self.scalar(argument))?;
+            return Ok(None);
+        }
+        let candidates = [DataType::Utf8View, DataType::Int64, DataType::Boolean];
+        let mut fitting: Vec<DataType> =
+            candidates.into_iter().filter(|kind| self.fits(function, &open, kind)).collect();
+        if fitting.len() > 1
+            && let Some(kind) = expected.filter(|kind| fitting.contains(kind))
+        {
+            fitting = vec![kind.clone()];
+        }
+        let [kind] = fitting.as_slice() else {
+            let message = format!("nothing says what the fields in `{whole}` are");
+            let help = "cast them, such as CAST(field AS VARCHAR) or CAST(field AS BIGINT)";
+            return Err(Diagnostic::new(&FIELD_USE, message).at(self.at).help(help));
+        };
+        // A function of numbers takes them as the nearest double, unless it works on whole ones.
+        let kind = match kind {
+            DataType::Int64 if self.fits(function, &open, &DataType::Float64) => DataType::Float64,
+            kind => kind.clone(),
+        };
+        for (at, argument) in arguments(function).enumerate() {
+            if open.contains(&at) {
+                self.need(argument, &kind)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a function takes this type for its open arguments as it is.
+    fn fits(&self, function: &Function, open: &[usize], kind: &DataType) -> bool {
+        const STAND_IN: &str = "acme.stand_in";
+        let mut trial = function.clone();
+        for (at, argument) in arguments(&mut trial).enumerate() {
+            if open.contains(&at) {
+                *argument = SqlExpr::Identifier(Ident::with_quote('"', STAND_IN));
+            }
+        }
+        let columns = self.columns.iter().map(|column| (column.internal.clone(), column.data_type.clone()));
+        let schema = sql::schema(columns.chain([(STAND_IN.to_owned(), kind.clone())]));
+        let Ok(logical) = sql::logical(SqlExpr::Function(trial), &schema) else { return false };
+        !converts(&logical, STAND_IN, kind)
+    }
+
+    fn name(
+        &mut self,
+        expr: &mut SqlExpr,
+        root: &str,
+        mut steps: Vec<PathStep>,
+        expected: Option<&DataType>,
+    ) -> Result<Typed, Diagnostic> {
+        let found = match (root, steps.first()) {
+            ("_meta", Some(PathStep::Key(key))) => {
+                let found = self.stream.find_meta(key);
+                if matches!(found, Found::Column(_)) {
+                    steps.remove(0);
+                }
+                found
+            }
+            _ => self.stream.find(root),
+        };
+        match found {
+            Found::Column(column) if steps.is_empty() => {
+                let column = column.clone();
+                *expr = identifier(&column.internal);
+                let kind = column.data_type.clone();
+                self.use_column(column);
+                Ok(Some(kind))
+            }
+            Found::Column(column) => {
+                let message = format!("field \"{}\" is no document, it has no members", column.name);
+                Err(Diagnostic::new(&UNKNOWN_FIELD, message).at(self.at))
+            }
+            Found::Member(member) => {
+                let Some(expected) = expected else { return Ok(None) };
+                steps.insert(0, PathStep::Key(member));
+                self.member(expr, DocumentPath(steps), expected).map(Some)
+            }
+            Found::Nothing(known) => {
+                let message = format!("there is no field \"{root}\" at this step");
+                let diagnostic = Diagnostic::new(&UNKNOWN_FIELD, message).at(self.at);
+                Err(match nearest(root, known.iter().copied()) {
+                    Some(name) => diagnostic.help(format!("did you mean \"{name}\"?")),
+                    None => diagnostic.help(format!("known fields: {}", known.join(", "))),
+                })
+            }
+        }
+    }
+
+    /// Reads a member of the document as the expected type.
+    fn member(
+        &mut self,
+        expr: &mut SqlExpr,
+        path: DocumentPath,
+        expected: &DataType,
+    ) -> Result<DataType, Diagnostic> {
+        let (kind, converted) = match expected {
+            DataType::Boolean => (As::Bool, None),
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => (As::Double, None),
+            kind if kind.is_numeric() => (As::Number, None),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time64(_) => {
+                (As::Text, Some(expected))
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => (As::Text, None),
+            other => return Err(self.fault(format!("field \"{path}\" cannot be read as {other}"))),
+        };
+        let column = self.fields.want(path, kind, self.at)?;
+        *expr = identifier(&column.internal);
+        let data_type = column.data_type.clone();
+        self.use_column(column);
+        match converted {
+            None => Ok(data_type),
+            Some(kind) => {
+                let text = format!("arrow_cast({expr}, '{kind}')");
+                *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
+                Ok(kind.clone())
+            }
+        }
+    }
+
+    /// Reads an open field in a given way.
+    fn bind(&mut self, expr: &mut SqlExpr, kind: As) -> Result<(), Diagnostic> {
+        let inner = match expr {
+            SqlExpr::Nested(inner) => return self.bind(inner, kind),
+            other => other,
+        };
+        let Some((root, mut steps)) = path(inner) else { return Ok(()) };
+        let Found::Member(member) = self.stream.find(&root) else { return Ok(()) };
+        steps.insert(0, PathStep::Key(member));
+        let column = self.fields.want(DocumentPath(steps), kind, self.at)?;
+        *inner = identifier(&column.internal);
+        self.use_column(column);
+        Ok(())
+    }
+
+    fn use_column(&mut self, column: Column) {
+        if !self.columns.iter().any(|known| known.internal == column.internal) {
+            self.columns.push(column);
+        }
+    }
+}
+
+fn identifier(name: &str) -> SqlExpr {
+    SqlExpr::Identifier(Ident::with_quote('"', name))
+}
+
+/// What the functions that ask for the present time stand for; the tick of the row's batch is the only clock.
+fn clock(name: &str) -> Option<&'static str> {
+    match name {
+        "now" | "current_timestamp" | "localtimestamp" => Some("\"_meta.tick\""),
+        "current_date" | "today" => Some("CAST(\"_meta.tick\" AS DATE)"),
+        "current_time" | "localtime" => Some("CAST(\"_meta.tick\" AS TIME)"),
+        _ => None,
+    }
+}
+
+fn arguments(function: &mut Function) -> impl Iterator<Item = &mut SqlExpr> {
+    let list = match &mut function.args {
+        FunctionArguments::List(list) => Some(&mut list.args),
+        FunctionArguments::None | FunctionArguments::Subquery(_) => None,
+    };
+    list.into_iter().flatten().filter_map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. } => Some(expr),
+        _ => None,
+    })
+}
+
+/// The name and members that an expression spells out, if it is nothing else: `a`, `a.b.c`, `a['b'][0].c`,
+/// `a->'b'->>'c'`.
+fn path(expr: &SqlExpr) -> Option<(String, Vec<PathStep>)> {
+    match expr {
+        SqlExpr::Identifier(ident) => Some((ident.value.clone(), Vec::new())),
+        SqlExpr::CompoundIdentifier(idents) => {
+            let (root, rest) = idents.split_first()?;
+            Some((root.value.clone(), rest.iter().map(|ident| PathStep::Key(ident.value.clone())).collect()))
+        }
+        SqlExpr::CompoundFieldAccess { root, access_chain } => {
+            let (root, mut steps) = path(root)?;
+            for access in access_chain {
+                steps.push(match access {
+                    AccessExpr::Dot(SqlExpr::Identifier(ident)) => PathStep::Key(ident.value.clone()),
+                    AccessExpr::Subscript(Subscript::Index { index }) => step(index)?,
+                    _ => return None,
+                });
+            }
+            Some((root, steps))
+        }
+        SqlExpr::BinaryOp { left, op: BinaryOperator::Arrow | BinaryOperator::LongArrow, right } => {
+            let (root, mut steps) = path(left)?;
+            steps.push(step(right)?);
+            Some((root, steps))
+        }
+        SqlExpr::Nested(inner) => path(inner),
+        _ => None,
+    }
+}
+
+fn step(index: &SqlExpr) -> Option<PathStep> {
+    let SqlExpr::Value(value) = index else { return None };
+    match &value.value {
+        Value::SingleQuotedString(key) => Some(PathStep::Key(key.clone())),
+        Value::Number(number, _) => number.parse().ok().map(PathStep::Index),
+        _ => None,
+    }
+}
+
+fn mentions(expr: &SqlExpr, column: &str) -> bool {
+    expr.to_string().contains(&format!("\"{}\"", column.replace('"', "\"\"")))
+}
+
+/// Whether a typed expression casts a column, or casts another argument away from the column's type.
+fn converts(expr: &Expr, column: &str, kind: &DataType) -> bool {
+    use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = false;
+    let _ = expr.apply(|node| {
+        if let Expr::Cast(cast) = node {
+            let own = matches!(&*cast.expr, Expr::Column(inner) if inner.name == column);
+            let text =
+                |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+            let target = cast.field.data_type();
+            let alike =
+                (text(target) && text(kind)) || (target.is_numeric() && kind.is_numeric() && !text(target));
+            found |= own && !alike;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}

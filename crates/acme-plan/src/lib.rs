@@ -1,0 +1,13 @@
+//! From a checked specification and its SQL to programs that the engine runs.
+//!
+//! DataFusion's parts live here and nowhere else: parsing, types, functions, compiled expressions. Nothing is run here.
+
+mod compile;
+mod infer;
+mod planner;
+mod sql;
+mod stream;
+mod transforms;
+
+pub use planner::{DestinationInfo, Plan, plan};
+pub use transforms::SPECS;

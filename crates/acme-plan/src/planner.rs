@@ -1,0 +1,346 @@
+//! A specification to one program for each source.
+
+use crate::compile::Compiled;
+use crate::infer::{Fields, Resolved, resolve};
+use crate::sql;
+use crate::stream::{Column, Found, Stream};
+use acme_connect::{Content, Format, StreamInfo};
+use acme_flow::{Operator, Outlet, Program, Step, Target};
+use acme_formats::json::{As, Decoder};
+use acme_spec::{Input, Item, PipelineSpec};
+use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
+use acme_types::{Diagnostic, DocumentPath, Place};
+use arrow::datatypes::DataType;
+use datafusion_sql::sqlparser::ast::SelectItem;
+use std::sync::Arc;
+
+/// What the plan needs to know of a destination.
+#[derive(Clone, Copy, Debug)]
+pub struct DestinationInfo {
+    /// The bytes that it takes, if it takes bytes.
+    pub format: Option<Format>,
+}
+
+/// A planned pipeline.
+pub struct Plan {
+    /// One program for each source, in their order.
+    pub programs: Vec<Program>,
+}
+
+/// Plans a pipeline, or says everything that keeps it from running.
+pub fn plan(
+    spec: &PipelineSpec,
+    sources: &[StreamInfo],
+    destinations: &[DestinationInfo],
+) -> Result<Plan, Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let mut programs = Vec::new();
+    for (index, info) in sources.iter().enumerate() {
+        let mut planner = Planner {
+            spec,
+            destinations,
+            fields: Fields::default(),
+            steps: Vec::new(),
+            outlets: Vec::new(),
+            found: &mut found,
+        };
+        let targets = planner.readers(Input::Source(index), &Stream::of(info));
+        let Planner { fields, steps, outlets, .. } = planner;
+        let decoder = match info.content {
+            Content::Documents(Format::Json) => Some(Box::new(Decoder::new(fields.wanted())) as _),
+            Content::Columns(_) => None,
+        };
+        programs.push(Program {
+            source: spec.sources[index].name.as_str().into(),
+            decoder,
+            steps,
+            targets,
+            outlets,
+        });
+    }
+    // A step that several sources feed is planned for each of them; its faults are the same.
+    found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
+    found.dedup();
+    if found.is_empty() { Ok(Plan { programs }) } else { Err(found) }
+}
+
+struct Planner<'a> {
+    spec: &'a PipelineSpec,
+    destinations: &'a [DestinationInfo],
+    fields: Fields,
+    steps: Vec<Step>,
+    outlets: Vec<Outlet>,
+    found: &'a mut Vec<Diagnostic>,
+}
+
+impl Planner<'_> {
+    /// Plans everything that reads a stream. The graph has no circles, so this ends.
+    fn readers(&mut self, input: Input, stream: &Stream) -> Vec<Target> {
+        let spec = self.spec;
+        let mut targets = Vec::new();
+        for (index, item) in spec.transforms.iter().enumerate() {
+            if spec.graph.transforms[index].contains(&input) {
+                targets.extend(self.transform(index, item, stream));
+            }
+        }
+        for (sink, inputs) in spec.graph.destinations.iter().enumerate() {
+            if inputs.contains(&input) {
+                let outlet =
+                    Outlet { sink, shape: Arc::new(stream.shape()), format: self.destinations[sink].format };
+                self.outlets.push(outlet);
+                targets.push(Target::Outlet(self.outlets.len() - 1));
+            }
+        }
+        targets
+    }
+
+    fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {
+        let mut output = stream.clone();
+        let operator = match item.spec.name {
+            "filter" => self.condition(item, "condition", stream).map(Operator::Filter),
+            "route" => self.route(item, stream),
+            "map" => self.map(index, item, stream, &mut output),
+            "select" => self.select(index, item, stream, &mut output),
+            other => unreachable!("transform {other} has a SPEC but no plan"),
+        };
+        // What follows is planned even where this step is at fault, so that its faults are found as well.
+        let outputs = match item.outputs.len() {
+            0 => vec![self.readers(Input::Transform(index, None), &output)],
+            n => (0..n).map(|at| self.readers(Input::Transform(index, Some(at)), &output)).collect(),
+        };
+        let Some(operator) = operator else { return Vec::new() };
+        if matches!(&operator, Operator::Map(columns) if columns.is_empty()) {
+            return outputs.into_iter().flatten().collect();
+        }
+        self.steps.push(Step { name: item.name.as_str().into(), operator, outputs });
+        vec![Target::Step(self.steps.len() - 1)]
+    }
+
+    fn route(&mut self, item: &Item, stream: &Stream) -> Option<Operator> {
+        let routes = item.config.map("routes").map_or(&[][..], |routes| routes);
+        let conditions: Vec<_> = (routes.iter())
+            .map(|(_, value)| self.compile_condition(value.text().unwrap_or_default(), stream, &value.at))
+            .collect();
+        conditions.into_iter().collect::<Option<_>>().map(Operator::Route)
+    }
+
+    fn condition(&mut self, item: &Item, key: &str, stream: &Stream) -> Option<Arc<dyn acme_flow::Expr>> {
+        let text = item.config.text(key)?;
+        self.compile_condition(text, stream, item.config.place(key))
+    }
+
+    fn compile_condition(
+        &mut self,
+        text: &str,
+        stream: &Stream,
+        at: &Place,
+    ) -> Option<Arc<dyn acme_flow::Expr>> {
+        let resolved = self.resolve(text, stream, Some(&DataType::Boolean), at)?;
+        if resolved.data_type != DataType::Boolean {
+            let message = format!("the condition is {}, not true or false", resolved.data_type);
+            self.found.push(Diagnostic::new(&SQL, message).at(at).help("compare it with something"));
+            return None;
+        }
+        self.compile(resolved, at)
+    }
+
+    fn map(&mut self, index: usize, item: &Item, stream: &Stream, output: &mut Stream) -> Option<Operator> {
+        let mut columns = Vec::new();
+        let mut whole = true;
+        for (name, value) in item.config.map("fields").into_iter().flatten() {
+            whole &= self.put(
+                index,
+                name,
+                value.text().unwrap_or_default(),
+                &value.at,
+                stream,
+                output,
+                &mut columns,
+            );
+        }
+        for (old, value) in item.config.map("rename").into_iter().flatten() {
+            self.rename(old, value.text().unwrap_or_default(), &value.at, output);
+        }
+        for value in item.config.list("drop").into_iter().flatten() {
+            self.remove(value.text().unwrap_or_default(), &value.at, output);
+        }
+        if let Some(only) = item.config.list("only") {
+            let mut kept = Stream { meta: output.meta.clone(), ..Stream::default() };
+            for value in only {
+                self.keep(value.text().unwrap_or_default(), &value.at, output, &mut kept);
+            }
+            *output = kept;
+        }
+        whole.then_some(Operator::Map(columns))
+    }
+
+    fn select(
+        &mut self,
+        index: usize,
+        item: &Item,
+        stream: &Stream,
+        output: &mut Stream,
+    ) -> Option<Operator> {
+        *output = Stream { meta: stream.meta.clone(), ..Stream::default() };
+        let mut columns = Vec::new();
+        let mut whole = true;
+        for value in item.config.list("fields").into_iter().flatten() {
+            let text = value.text().unwrap_or_default();
+            match sql::parse_item(text) {
+                Ok(SelectItem::ExprWithAlias { expr, alias }) => {
+                    whole &= self.put(
+                        index,
+                        &alias.value,
+                        &expr.to_string(),
+                        &value.at,
+                        stream,
+                        output,
+                        &mut columns,
+                    );
+                }
+                Ok(SelectItem::UnnamedExpr(expr)) => {
+                    let name = last_name(&expr.to_string());
+                    whole &=
+                        self.put(index, &name, &expr.to_string(), &value.at, stream, output, &mut columns);
+                }
+                Ok(_) => {
+                    let help = "list the fields, or use `map` to keep all and change some";
+                    let message = "select takes no `*`";
+                    self.found.push(Diagnostic::new(&SQL, message).at(&value.at).help(help));
+                    whole = false;
+                }
+                Err(cause) => {
+                    self.found.push(Diagnostic::new(&SQL, cause).at(&value.at));
+                    whole = false;
+                }
+            }
+        }
+        whole.then_some(Operator::Map(columns))
+    }
+
+    /// Makes `name` visible with the value of an expression over `stream`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "input, output and place of one field; a struct would only rename them"
+    )]
+    fn put(
+        &mut self,
+        index: usize,
+        name: &str,
+        text: &str,
+        at: &Place,
+        stream: &Stream,
+        output: &mut Stream,
+        columns: &mut Vec<(String, Arc<dyn acme_flow::Expr>)>,
+    ) -> bool {
+        let Some(resolved) = self.resolve(text, stream, None, at) else {
+            // Known by name all the same, so that later steps are not blamed for this one.
+            output.put(Column {
+                name: name.to_owned(),
+                internal: name.to_owned(),
+                data_type: DataType::Null,
+                json: false,
+                number: false,
+            });
+            return false;
+        };
+        if let Some(column) = &resolved.column {
+            output.put(Column { name: name.to_owned(), ..column.clone() });
+            return true;
+        }
+        let internal = format!("{name}@{index}");
+        output.put(Column {
+            name: name.to_owned(),
+            internal: internal.clone(),
+            data_type: resolved.data_type.clone(),
+            json: false,
+            number: false,
+        });
+        match self.compile(resolved, at) {
+            Some(expr) => columns.push((internal, expr)),
+            None => return false,
+        }
+        true
+    }
+
+    fn rename(&mut self, old: &str, new: &str, at: &Place, output: &mut Stream) {
+        if let Some(column) = output.columns.iter_mut().find(|column| column.name == old) {
+            new.clone_into(&mut column.name);
+        } else if let Found::Member(member) = output.find(old) {
+            let edits = output.document.as_mut().expect("only a document has members");
+            edits.renamed.push((member, new.to_owned()));
+        } else {
+            self.unknown(old, at, output);
+        }
+    }
+
+    fn remove(&mut self, name: &str, at: &Place, output: &mut Stream) {
+        let before = output.columns.len();
+        output.columns.retain(|column| column.name != name);
+        let had = output.columns.len() < before;
+        if let Some(edits) = &mut output.document {
+            match edits.renamed.iter().position(|(_, new)| new == name) {
+                Some(renamed) => {
+                    let (old, _) = edits.renamed.remove(renamed);
+                    edits.removed.push(old);
+                }
+                None => edits.removed.push(name.to_owned()),
+            }
+        } else if !had {
+            self.unknown(name, at, output);
+        }
+    }
+
+    fn keep(&mut self, name: &str, at: &Place, stream: &Stream, kept: &mut Stream) {
+        match stream.find(name) {
+            Found::Column(column) => kept.put(Column { name: name.to_owned(), ..column.clone() }),
+            Found::Member(member) => match self.fields.want(DocumentPath::field(&member), As::Json, at) {
+                Ok(column) => kept.put(Column { name: name.to_owned(), ..column }),
+                Err(diagnostic) => self.found.push(diagnostic),
+            },
+            Found::Nothing(_) => self.unknown(name, at, stream),
+        }
+    }
+
+    fn unknown(&mut self, name: &str, at: &Place, stream: &Stream) {
+        let known: Vec<&str> = stream.columns.iter().map(|column| &*column.name).collect();
+        let message = format!("there is no field \"{name}\" at this step");
+        let help = format!("known fields: {}", known.join(", "));
+        self.found.push(Diagnostic::new(&UNKNOWN_FIELD, message).at(at).help(help));
+    }
+
+    fn resolve(
+        &mut self,
+        text: &str,
+        stream: &Stream,
+        expected: Option<&DataType>,
+        at: &Place,
+    ) -> Option<Resolved> {
+        if text.trim().is_empty() {
+            self.found.push(Diagnostic::new(&BAD_VALUE, "the expression is empty").at(at));
+            return None;
+        }
+        let resolved = sql::parse(text)
+            .map_err(|cause| Diagnostic::new(&SQL, format!("`{text}` is not valid SQL: {cause}")).at(at))
+            .and_then(|expr| resolve(expr, stream, &mut self.fields, expected, at));
+        resolved.map_err(|diagnostic| self.found.push(diagnostic)).ok()
+    }
+
+    fn compile(&mut self, resolved: Resolved, at: &Place) -> Option<Arc<dyn acme_flow::Expr>> {
+        let Resolved { logical, schema, columns, .. } = resolved;
+        let is_number = |name: &str| columns.iter().any(|column| column.internal == name && column.number);
+        match Compiled::new(logical, &schema, is_number) {
+            Ok(compiled) => Some(Arc::new(compiled)),
+            Err(cause) => {
+                self.found.push(Diagnostic::new(&SQL, cause).at(at));
+                None
+            }
+        }
+    }
+}
+
+/// The name of an item without `AS`: the last name of a path, or the expression itself.
+fn last_name(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if plain { text.rsplit('.').next().unwrap_or(text).to_owned() } else { text.to_owned() }
+}

@@ -1,0 +1,124 @@
+//! What is known of the rows between two steps.
+
+use acme_connect::{Content, StreamInfo};
+use acme_types::batch::{META_PREFIX, is_json};
+use acme_types::{DocumentEdits, Shape};
+use arrow::datatypes::DataType;
+
+/// A column that the user can name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Column {
+    /// The user's name for it.
+    pub(crate) name: String,
+    /// Its name in the batch.
+    pub(crate) internal: String,
+    pub(crate) data_type: DataType,
+    /// It holds JSON text.
+    pub(crate) json: bool,
+    /// It holds exact numbers that may be wide in some batches.
+    pub(crate) number: bool,
+}
+
+/// The rows between two steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    /// The visible columns. Over a document they hide a member of the same name.
+    pub(crate) columns: Vec<Column>,
+    /// Hidden columns, named without the prefix.
+    pub(crate) meta: Vec<Column>,
+    /// Present when each row is its document with columns over it.
+    pub(crate) document: Option<DocumentEdits>,
+}
+
+/// What a name means.
+pub(crate) enum Found<'a> {
+    Column(&'a Column),
+    /// A member of the document, by the name that it has there.
+    Member(String),
+    /// Nothing; these names exist.
+    Nothing(Vec<&'a str>),
+}
+
+impl Stream {
+    pub(crate) fn of(info: &StreamInfo) -> Self {
+        let meta = info.meta.iter().map(|field| Column {
+            name: field.name().clone(),
+            internal: format!("{META_PREFIX}{}", field.name()),
+            data_type: field.data_type().clone(),
+            json: is_json(field),
+            number: false,
+        });
+        let columns = match &info.content {
+            Content::Documents(_) => Vec::new(),
+            Content::Columns(schema) => (schema.fields().iter())
+                .filter(|field| !field.name().starts_with(META_PREFIX))
+                .map(|field| Column {
+                    name: field.name().clone(),
+                    internal: field.name().clone(),
+                    data_type: field.data_type().clone(),
+                    json: is_json(field),
+                    number: false,
+                })
+                .collect(),
+        };
+        let document = matches!(info.content, Content::Documents(_)).then(DocumentEdits::default);
+        Self { columns, meta: meta.collect(), document }
+    }
+
+    /// Looks a name up: visible columns, then the document, then hidden columns. Columns also match in another case, as
+    /// SQL has it, if only one does.
+    pub(crate) fn find(&self, name: &str) -> Found<'_> {
+        if let Some(column) = pick(&self.columns, name) {
+            return Found::Column(column);
+        }
+        if let Some(edits) = &self.document {
+            if let Some((old, _)) = edits.renamed.iter().find(|(_, new)| new == name) {
+                return Found::Member(old.clone());
+            }
+            let gone =
+                edits.removed.iter().chain(edits.renamed.iter().map(|(old, _)| old)).any(|gone| gone == name);
+            if !gone {
+                return Found::Member(name.to_owned());
+            }
+        }
+        if let Some(column) = pick(&self.meta, name) {
+            return Found::Column(column);
+        }
+        Found::Nothing(self.columns.iter().chain(&self.meta).map(|column| &*column.name).collect())
+    }
+
+    /// A hidden column by its name without the prefix.
+    pub(crate) fn find_meta(&self, name: &str) -> Found<'_> {
+        match pick(&self.meta, name) {
+            Some(column) => Found::Column(column),
+            None => Found::Nothing(self.meta.iter().map(|column| &*column.name).collect()),
+        }
+    }
+
+    /// Makes a column visible, in the place of one with its name.
+    pub(crate) fn put(&mut self, column: Column) {
+        match self.columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => *known = column,
+            None => self.columns.push(column),
+        }
+    }
+
+    /// What a destination delivers of these rows.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            columns: self
+                .columns
+                .iter()
+                .map(|column| (column.name.clone(), column.internal.clone()))
+                .collect(),
+            document: self.document.clone(),
+        }
+    }
+}
+
+fn pick<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+    columns.iter().find(|column| column.name == name).or_else(|| {
+        let mut similar = columns.iter().filter(|column| column.name.eq_ignore_ascii_case(name));
+        similar.next().filter(|_| similar.next().is_none())
+    })
+}

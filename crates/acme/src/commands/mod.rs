@@ -1,0 +1,68 @@
+//! The commands: one file each.
+
+mod error;
+mod json_schema;
+mod run;
+mod validate;
+
+use acme_types::{Blame, Diagnostic};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Real-time data in one binary: pipelines from sources through transforms to destinations.
+#[derive(Parser)]
+#[command(name = "acme", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a pipeline file until it ends or is stopped.
+    Run(run::Run),
+    /// Check pipeline files without running them.
+    Validate(validate::Validate),
+    /// Print the JSON Schema of pipeline files, for editors.
+    JsonSchema,
+    /// Explain an error code.
+    Error(error::ErrorPage),
+}
+
+/// Runs the chosen command: exit code 0 for success, 1 for a failure, 2 for a mistake of the user.
+pub fn dispatch(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Run(run) => run.execute(),
+        Command::Validate(validate) => validate.execute(),
+        Command::JsonSchema => json_schema::execute(),
+        Command::Error(page) => page.execute(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(diagnostics) => {
+            let user = diagnostics.iter().all(|it| it.warning || it.blame == Blame::User);
+            print_all(&diagnostics);
+            ExitCode::from(if user { 2 } else { 1 })
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where errors are printed")]
+fn print_all(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        eprintln!("{diagnostic}");
+    }
+}
+
+/// Writes a command's result to standard output.
+fn print(text: &str) {
+    use std::io::Write;
+    // A reader that has gone away wants no more.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes progress to standard error, which leaves standard output to the rows.
+fn note(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,91 @@
+//! `acme run FILE`: a pipeline in the foreground.
+
+use super::{note, print_all};
+use crate::state::Lock;
+use crate::{pipeline, progress};
+use acme_flow::Stats;
+use acme_flow::driver::{Job, Stop, Summary, run};
+use acme_types::{Clock, Diagnostic, codes};
+use clap::Args;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+#[derive(Args)]
+pub(super) struct Run {
+    /// The pipeline file.
+    file: String,
+}
+
+/// How often the live line changes.
+const REFRESH: Duration = Duration::from_millis(250);
+
+impl Run {
+    pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
+        let pipeline = pipeline::load(&self.file)?;
+        print_all(&pipeline.warnings);
+        let name = pipeline.spec.name.clone();
+        let directory = pipeline.directory();
+        let one = |diagnostic| vec![diagnostic];
+        let _lock = Lock::take(&directory, &name).map_err(one)?;
+        let job = pipeline.into_job(&writer_token()).map_err(one)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            one(Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
+        })?;
+        runtime.block_on(supervise(&name, job)).map_err(one)
+    }
+}
+
+async fn supervise(name: &str, job: Job) -> Result<(), Diagnostic> {
+    let (stop, asked) = watch::channel(Stop::No);
+    let (stats, clock) = (job.stats.clone(), job.clock.clone());
+    let began = clock.monotonic_us();
+    tokio::spawn(signals(stop));
+    let terminal = std::io::stderr().is_terminal();
+    let shown = terminal.then(|| tokio::spawn(live(stats.clone(), clock.clone(), began)));
+    let result = run(job, asked).await;
+    if let Some(task) = shown {
+        task.abort();
+        note("\r\x1b[K");
+    }
+    let elapsed = Duration::from_micros(clock.monotonic_us() - began);
+    match &result {
+        Ok(Summary { complete }) => {
+            let how = if *complete { "complete" } else { "stopped" };
+            note(&format!("{name}: {how}: {}", progress::summary(&stats, elapsed)));
+        }
+        Err(_) => note(&format!("{name}: failed: {}", progress::summary(&stats, elapsed))),
+    }
+    result.map(drop)
+}
+
+/// The first signal drains, the second ends at once.
+async fn signals(stop: watch::Sender<Stop>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    for wish in [Stop::Drain, Stop::Now] {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        let _ = stop.send(wish);
+    }
+    // Kept until the run has ended.
+    std::future::pending::<()>().await;
+}
+
+async fn live(stats: Arc<Stats>, clock: Arc<dyn Clock>, began: u64) {
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let elapsed = Duration::from_micros(clock.monotonic_us() - began);
+        note(&format!("\r\x1b[K{}", progress::line(&stats, elapsed)));
+    }
+}
+
+/// Names this life of this process: no two are alike.
+fn writer_token() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
