@@ -55,7 +55,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// The files that git knows, or would know.
 fn tracked(root: &Path) -> Result<Vec<String>> {
     let arguments = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    let output = Command::new("git").current_dir(root).args(arguments).output().context("git cannot be started")?;
+    let output =
+        Command::new("git").current_dir(root).args(arguments).output().context("git cannot be started")?;
     let text = String::from_utf8(output.stdout).context("file names are UTF-8")?;
     Ok(text.lines().map(str::to_owned).collect())
 }
@@ -81,7 +82,9 @@ fn manifest(path: &str, text: &str, faults: &mut Vec<String>) {
     let Some((_, allowed)) = EDGES.iter().find(|(prefix, _)| name.starts_with(prefix)) else { return };
     let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
     let dependencies = dependencies.split("\n[").next().unwrap_or_default();
-    for line in dependencies.lines().filter(|line| line.starts_with("acme-") || line.starts_with("connector-")) {
+    for line in
+        dependencies.lines().filter(|line| line.starts_with("acme-") || line.starts_with("connector-"))
+    {
         let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
         if !allowed.contains(&dependency) {
             faults.push(format!("{path}: {name} must not depend on {dependency}"));
@@ -103,7 +106,11 @@ mod tests {
         let mut faults = Vec::new();
         source("a.rs", &format!("fn f() {{ todo{}) }}", "!("), &mut faults);
         source("b.rs", &"//! x\n".repeat(LINES_MAX + 1), &mut faults);
-        manifest("c/Cargo.toml", "name = \"acme-spec\"\n[dependencies]\nacme-flow.workspace = true\n", &mut faults);
+        manifest(
+            "c/Cargo.toml",
+            "name = \"acme-spec\"\n[dependencies]\nacme-flow.workspace = true\n",
+            &mut faults,
+        );
         assert_eq!(faults.len(), 4, "{faults:#?}");
     }
 }

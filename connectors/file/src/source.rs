@@ -113,11 +113,11 @@ impl FileSource {
 
     /// The next block of any file that has one; files are read one after the other, in the order of their names.
     fn next_block(&mut self) -> Result<Option<Chunk>, Diagnostic> {
-        if let Some(mut reader) = self.current.take() {
-            if let Some(chunk) = self.advance(&mut reader)? {
-                self.current = Some(reader);
-                return Ok(Some(chunk));
-            }
+        if let Some(mut reader) = self.current.take()
+            && let Some(chunk) = self.advance(&mut reader)?
+        {
+            self.current = Some(reader);
+            return Ok(Some(chunk));
         }
         let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
         for path in paths {

@@ -73,13 +73,16 @@ pub(crate) struct Outcome {
     pub(crate) read: usize,
 }
 
+/// What an outlet delivers, and how it is written as bytes if it is.
+type LaneOutlet = (Arc<Shape>, Option<Box<dyn Encode>>);
+
 /// A program as one lane runs it.
 pub(crate) struct Instance {
     source: Arc<str>,
     decoder: Option<Box<dyn Decode>>,
     steps: Arc<[Step]>,
     targets: Vec<Target>,
-    outlets: Vec<(Arc<Shape>, Option<Box<dyn Encode>>)>,
+    outlets: Vec<LaneOutlet>,
 }
 
 impl Program {

@@ -5,9 +5,11 @@
 //! use that fits several types is refused with the advice to cast.
 
 use crate::compile::{TICK, tick_type};
+use crate::fields::Fields;
+use crate::path::path;
 use crate::sql;
 use crate::stream::{Column, Found, Stream};
-use acme_formats::json::{As, Wanted};
+use acme_formats::json::As;
 use acme_spec::nearest;
 use acme_types::codes::{FIELD_USE, SQL, UNKNOWN_FIELD};
 use acme_types::{Diagnostic, DocumentPath, PathStep, Place};
@@ -15,77 +17,9 @@ use arrow::datatypes::DataType;
 use datafusion_common::DFSchema;
 use datafusion_expr::Expr;
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, Subscript, UnaryOperator, Value,
+    BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    UnaryOperator,
 };
-use std::collections::BTreeMap;
-
-/// The fields that are read from the documents of one source, over all its expressions.
-#[derive(Debug, Default)]
-pub(crate) struct Fields {
-    wanted: Vec<Wanted>,
-    /// How each path was used first, and where.
-    uses: BTreeMap<DocumentPath, (As, Place)>,
-}
-
-impl Fields {
-    pub(crate) fn wanted(self) -> Vec<Wanted> {
-        self.wanted
-    }
-
-    /// The column for a path read so; the same for every expression.
-    pub(crate) fn want(&mut self, path: DocumentPath, kind: As, at: &Place) -> Result<Column, Diagnostic> {
-        if let Some(class) = class(kind) {
-            match self.uses.get(&path) {
-                Some((first, place)) if *first != class => {
-                    let message = format!(
-                        "field \"{path}\" is used as {} here and as {} at {place}",
-                        noun(class),
-                        noun(*first)
-                    );
-                    let help = "cast it where it is used, such as CAST(field AS VARCHAR)";
-                    return Err(Diagnostic::new(&FIELD_USE, message).at(at).help(help));
-                }
-                Some(_) => {}
-                None => {
-                    self.uses.insert(path.clone(), (class, at.clone()));
-                }
-            }
-        }
-        let column = format!("{path}:{kind:?}").to_lowercase();
-        let unique = self.wanted.iter().filter(|w| w.column == column && w.path != path).count();
-        let column = if unique == 0 { column } else { format!("{column}:{unique}") };
-        let wanted = Wanted { path, kind, column };
-        if !self.wanted.contains(&wanted) {
-            self.wanted.push(wanted.clone());
-        }
-        let field = kind.field(&wanted.column);
-        Ok(Column {
-            name: wanted.path.to_string(),
-            internal: wanted.column,
-            data_type: field.data_type().clone(),
-            json: kind == As::Json,
-            number: kind == As::Number,
-        })
-    }
-}
-
-/// The uses that exclude each other.
-fn class(kind: As) -> Option<As> {
-    match kind {
-        As::Text | As::Bool => Some(kind),
-        As::Number | As::Double => Some(As::Number),
-        As::Scalar | As::Json => None,
-    }
-}
-
-fn noun(class: As) -> &'static str {
-    match class {
-        As::Number => "a number",
-        As::Bool => "true or false",
-        _ => "text",
-    }
-}
 
 /// An expression whose names are resolved and typed.
 pub(crate) struct Resolved {
@@ -155,7 +89,7 @@ impl Resolver<'_> {
         if let Some((root, steps)) = path(expr) {
             return self.name(expr, &root, steps, expected);
         }
-        match expr {
+        match &mut *expr {
             SqlExpr::Nested(inner) => return self.walk(inner, expected),
             SqlExpr::Value(_) | SqlExpr::TypedString(_) | SqlExpr::Interval(_) => {}
             SqlExpr::BinaryOp { left, op, right } => {
@@ -170,6 +104,39 @@ impl Resolver<'_> {
                 };
                 self.need(inner, &operand)?;
             }
+            SqlExpr::Case { operand, conditions, else_result, .. } => {
+                let (mut whens, mut results) = (Vec::new(), Vec::new());
+                for case in conditions {
+                    whens.push(&mut case.condition);
+                    results.push(&mut case.result);
+                }
+                match operand {
+                    Some(operand) => {
+                        whens.push(operand);
+                        self.alike(&mut whens, None)?;
+                    }
+                    None => whens.into_iter().try_for_each(|when| self.need(when, &DataType::Boolean))?,
+                }
+                results.extend(else_result.as_deref_mut());
+                self.alike(&mut results, expected)?;
+            }
+            SqlExpr::Function(function) => {
+                if let Some(replacement) = self.function(function, expected)? {
+                    *expr = replacement;
+                }
+            }
+            other => {
+                if !self.predicate(other)? {
+                    self.special(other)?;
+                }
+            }
+        }
+        self.type_of(expr).map(Some)
+    }
+
+    /// What is true or false of its operands; `false` where the expression is nothing of the kind.
+    fn predicate(&mut self, expr: &mut SqlExpr) -> Result<bool, Diagnostic> {
+        match expr {
             SqlExpr::IsTrue(inner)
             | SqlExpr::IsFalse(inner)
             | SqlExpr::IsNotTrue(inner)
@@ -197,22 +164,14 @@ impl Resolver<'_> {
                 self.need(inner, &DataType::Utf8View)?;
                 self.need(pattern, &DataType::Utf8View)?;
             }
-            SqlExpr::Case { operand, conditions, else_result, .. } => {
-                let (mut whens, mut results) = (Vec::new(), Vec::new());
-                for case in conditions {
-                    whens.push(&mut case.condition);
-                    results.push(&mut case.result);
-                }
-                match operand {
-                    Some(operand) => {
-                        whens.push(operand);
-                        self.alike(&mut whens, None)?;
-                    }
-                    None => whens.into_iter().try_for_each(|when| self.need(when, &DataType::Boolean))?,
-                }
-                results.extend(else_result.as_deref_mut());
-                self.alike(&mut results, expected)?;
-            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The functions that have a syntax of their own.
+    fn special(&mut self, expr: &mut SqlExpr) -> Result<(), Diagnostic> {
+        match expr {
             SqlExpr::Cast { expr: inner, .. } => self.scalar(inner)?,
             SqlExpr::AtTimeZone { timestamp, time_zone } => {
                 self.need(timestamp, &tick_type())?;
@@ -249,15 +208,11 @@ impl Resolver<'_> {
                     array.elem.iter_mut().map(|element| &mut *element).collect();
                 self.alike(&mut elements, None)?;
             }
-            SqlExpr::Function(function) => match self.function(function, expected)? {
-                Some(replacement) => *expr = replacement,
-                None => {}
-            },
             other => {
                 return Err(self.fault(format!("`{other}` cannot be used in an expression over a stream")));
             }
         }
-        self.type_of(expr).map(Some)
+        Ok(())
     }
 
     /// An expression that must have a type; an open field is read as it.
@@ -560,45 +515,6 @@ fn arguments(function: &mut Function) -> impl Iterator<Item = &mut SqlExpr> {
         | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. } => Some(expr),
         _ => None,
     })
-}
-
-/// The name and members that an expression spells out, if it is nothing else: `a`, `a.b.c`, `a['b'][0].c`,
-/// `a->'b'->>'c'`.
-fn path(expr: &SqlExpr) -> Option<(String, Vec<PathStep>)> {
-    match expr {
-        SqlExpr::Identifier(ident) => Some((ident.value.clone(), Vec::new())),
-        SqlExpr::CompoundIdentifier(idents) => {
-            let (root, rest) = idents.split_first()?;
-            Some((root.value.clone(), rest.iter().map(|ident| PathStep::Key(ident.value.clone())).collect()))
-        }
-        SqlExpr::CompoundFieldAccess { root, access_chain } => {
-            let (root, mut steps) = path(root)?;
-            for access in access_chain {
-                steps.push(match access {
-                    AccessExpr::Dot(SqlExpr::Identifier(ident)) => PathStep::Key(ident.value.clone()),
-                    AccessExpr::Subscript(Subscript::Index { index }) => step(index)?,
-                    _ => return None,
-                });
-            }
-            Some((root, steps))
-        }
-        SqlExpr::BinaryOp { left, op: BinaryOperator::Arrow | BinaryOperator::LongArrow, right } => {
-            let (root, mut steps) = path(left)?;
-            steps.push(step(right)?);
-            Some((root, steps))
-        }
-        SqlExpr::Nested(inner) => path(inner),
-        _ => None,
-    }
-}
-
-fn step(index: &SqlExpr) -> Option<PathStep> {
-    let SqlExpr::Value(value) = index else { return None };
-    match &value.value {
-        Value::SingleQuotedString(key) => Some(PathStep::Key(key.clone())),
-        Value::Number(number, _) => number.parse().ok().map(PathStep::Index),
-        _ => None,
-    }
 }
 
 fn mentions(expr: &SqlExpr, column: &str) -> bool {

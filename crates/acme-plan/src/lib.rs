@@ -3,7 +3,9 @@
 //! DataFusion's parts live here and nowhere else: parsing, types, functions, compiled expressions. Nothing is run here.
 
 mod compile;
+mod fields;
 mod infer;
+mod path;
 mod planner;
 mod sql;
 mod stream;

@@ -1,7 +1,8 @@
 //! A specification to one program for each source.
 
 use crate::compile::Compiled;
-use crate::infer::{Fields, Resolved, resolve};
+use crate::fields::Fields;
+use crate::infer::{Resolved, resolve};
 use crate::sql;
 use crate::stream::{Column, Found, Stream};
 use acme_connect::{Content, Format, StreamInfo};

@@ -1,1 +1,11 @@
+//! Simulated disk and clock, workloads and checkers: the product's own code in a world that dies on command.
+//!
+//! It is never shipped. Every failure message carries the seed that replays it.
 
+mod clock;
+mod disk;
+mod rng;
+
+pub use clock::SimClock;
+pub use disk::{Crash, SimDisk};
+pub use rng::Rng;

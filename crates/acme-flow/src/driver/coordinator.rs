@@ -1,9 +1,10 @@
 //! The coordinator: starts the threads, ends epochs, commits them, ends the run.
 
+use super::dead_letters::LetterWriter;
 use super::lanes::Lane;
 use super::sink::{SinkTask, Stream};
 use super::source::SourceTask;
-use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource};
+use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
 use crate::checkpoint::{Chain, Checkpoint};
 use crate::stats::Stats;
 use acme_types::{Diagnostic, Epoch, Positions, codes};
@@ -106,111 +107,123 @@ struct Coordinator {
 }
 
 async fn start(
-    job: Job,
+    mut job: Job,
     threads: &mut Threads,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let Job { mut sources, sinks, errors, lanes, interval: every, mut chain, committed, clock, stats } = job;
-    let before = committed.checkpoint.unwrap_or_default();
+    let before = std::mem::take(&mut job.committed.checkpoint).unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
-    let (restored, epoch) = match before.complete {
-        true => (Checkpoint::default(), before.epoch),
-        false => (before.clone(), before.epoch),
+    let restored = match before.complete {
+        true => Checkpoint { epoch: before.epoch, ..Checkpoint::default() },
+        false => before,
     };
-    let mut positions = BTreeMap::new();
-    for JobSource { name, source, .. } in &mut sources {
-        let empty = Positions::new();
-        let opened = source.open(restored.sources.get(&**name).unwrap_or(&empty)).await?;
-        positions.insert(name.to_string(), opened);
-    }
-    let first = Checkpoint {
-        epoch: epoch.next(),
-        sources: positions.clone(),
-        sinks: restored.sinks.clone(),
-        complete: false,
-    };
-    chain.commit(&first)?;
+    let positions = open_sources(&mut job.sources, &restored).await?;
+    let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, complete: false, ..restored };
+    job.chain.commit(&first)?;
 
-    let room = sources.len() * (lanes + AHEAD + 2) + 16;
-    let (sink_senders, sink_inboxes): (Vec<_>, Vec<_>) = sinks.iter().map(|_| mpsc::channel(room)).unzip();
-    let dead_letters = match errors {
+    let room = job.sources.len() * (job.lanes + AHEAD + 2) + 16;
+    let (sinks, inboxes): (Vec<_>, Vec<_>) = job.sinks.iter().map(|_| mpsc::channel(room)).unzip();
+    let dead_letters = match job.errors {
         Policy::DeadLetter(index) => Some(index),
         _ => None,
     };
-    let sink_names: Vec<Arc<str>> = sinks.iter().map(|sink| sink.name.clone()).collect();
-    for (index, (sink, inbox)) in sinks.into_iter().zip(sink_inboxes).enumerate() {
-        let (letter_shape, letter_encoder) = SinkTask::letters_of(sink.format);
+    let source_names = job.sources.iter().map(|source| source.name.clone()).collect();
+    let sink_names = job.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let (errors, stats, clock) = (job.errors, job.stats, job.clock);
+
+    let work = start_lanes(threads, &job.sources, job.lanes, &sinks, errors, &stats);
+    for (index, (sink, inbox)) in job.sinks.into_iter().zip(inboxes).enumerate() {
         let task = SinkTask {
             index,
-            prepared: restored.sinks.get(&*sink.name).cloned(),
-            name: sink.name.clone(),
-            sink: sink.sink,
+            prepared: first.sinks.get(&*sink.name).cloned(),
             inbox,
             reports: reports.clone(),
-            letters: dead_letters.filter(|&to| to != index).map(|to| sink_senders[to].clone()),
+            letters: dead_letters.filter(|&to| to != index).map(|to| sinks[to].clone()),
             errors,
             clock: clock.clone(),
             stats: stats.clone(),
-            letter_shape,
-            letter_encoder,
-            streams: sources.iter().map(|_| Stream::default()).collect(),
+            letter_writer: LetterWriter::new(sink.format),
+            streams: job.sources.iter().map(|_| Stream::default()).collect(),
+            name: sink.name.clone(),
+            sink: sink.sink,
         };
-        let name = sink.name;
-        threads.connector(&name, move || task.run());
+        threads.connector(&sink.name, move || task.run());
     }
-
-    let (work, queue) = crossbeam_channel::bounded(sources.len() * (lanes + AHEAD));
-    for lane in 0..lanes {
-        let lane_task = Lane {
-            programs: sources.iter().map(|source| source.program.instance()).collect(),
-            outlets: (sources.iter())
-                .map(|source| source.program.outlets.iter().map(|outlet| outlet.sink).collect())
-                .collect(),
-            work: queue.clone(),
-            sinks: sink_senders.clone(),
-            reports: reports.clone(),
-            errors,
-            stats: stats.clone(),
-        };
-        threads.spawn(&format!("lane-{lane}"), move || lane_task.run());
-    }
-
-    let source_names = sources.iter().map(|source| source.name.clone()).collect();
-    let mut orders = Vec::new();
-    for (index, source) in sources.into_iter().enumerate() {
-        let (sender, receiver) = mpsc::channel(4);
-        orders.push(sender);
+    let mut sources = Vec::new();
+    for (index, JobSource { name, source, .. }) in job.sources.into_iter().enumerate() {
+        let (sender, orders) = mpsc::channel(4);
+        sources.push(sender);
         let task = SourceTask {
             index,
-            source: source.source,
-            positions: positions[&*source.name].clone(),
+            source,
+            positions: first.sources[&*name].clone(),
             clock: clock.clone(),
             lanes: work.clone(),
-            lane_count: lanes,
-            sinks: sink_senders.clone(),
-            orders: receiver,
+            lane_count: job.lanes,
+            sinks: sinks.clone(),
+            orders,
             reports: reports.clone(),
         };
-        threads.connector(&source.name, move || task.run());
+        threads.connector(&name, move || task.run());
     }
-    let mut ticks = interval(every.max(Duration::from_millis(1)));
+    let mut ticks = interval(job.interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
+    let (epoch, positions, chain) = (first.epoch, first.sources, job.chain);
     Ok(Coordinator {
         chain,
-        epoch: first.epoch,
+        epoch,
         positions,
         source_names,
         sink_names,
-        sources: orders,
-        sinks: sink_senders,
+        sources,
+        sinks,
         dead_letters,
         inbox,
         ended: 0,
         ticks,
         stats,
     })
+}
+
+/// Starts the lanes; what is sent into the result is done by one of them.
+fn start_lanes(
+    threads: &mut Threads,
+    sources: &[JobSource],
+    lanes: usize,
+    sinks: &[mpsc::Sender<ToSink>],
+    errors: Policy,
+    stats: &Arc<Stats>,
+) -> crossbeam_channel::Sender<Work> {
+    let (work, queue) = crossbeam_channel::bounded(sources.len() * (lanes + AHEAD));
+    let outlets = |source: &JobSource| source.program.outlets.iter().map(|outlet| outlet.sink).collect();
+    for lane in 0..lanes {
+        let task = Lane {
+            programs: sources.iter().map(|source| source.program.instance()).collect(),
+            outlets: sources.iter().map(outlets).collect(),
+            work: queue.clone(),
+            sinks: sinks.to_vec(),
+            reports: threads.reports.clone(),
+            errors,
+            stats: stats.clone(),
+        };
+        threads.spawn(&format!("lane-{lane}"), move || task.run());
+    }
+    work
+}
+
+async fn open_sources(
+    sources: &mut [JobSource],
+    restored: &Checkpoint,
+) -> Result<BTreeMap<String, Positions>, Diagnostic> {
+    let nowhere = Positions::new();
+    let mut positions = BTreeMap::new();
+    for JobSource { name, source, .. } in sources {
+        let opened = source.open(restored.sources.get(&**name).unwrap_or(&nowhere)).await?;
+        positions.insert(name.to_string(), opened);
+    }
+    Ok(positions)
 }
 
 impl Coordinator {
@@ -324,6 +337,6 @@ impl Coordinator {
 /// Waits until the run is asked to end at least so firmly; for ever where nobody can ask any more.
 async fn asked(stop: &mut watch::Receiver<Stop>, how: Stop) {
     if stop.wait_for(|stop| *stop >= how).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Rows that failed, as rows of a destination.
 
-use acme_connect::{Encode, Encoded, Rows};
+use acme_connect::{Encode, Encoded, Format, Rows};
 use acme_types::{Batch, Diagnostic, EventTime, Rejected, Shape};
 use arrow::array::{ArrayRef, BinaryViewArray, RecordBatch, StringViewArray};
 use std::sync::Arc;
@@ -14,13 +14,35 @@ pub fn dead_letter_shape() -> Shape {
     Shape { columns: COLUMNS.map(|name| (name.to_owned(), name.to_owned())).to_vec(), document: None }
 }
 
-/// The rejected rows as one write.
-pub(super) fn rows(
-    rejected: &[Rejected],
-    tick: EventTime,
-    shape: &Arc<Shape>,
-    encoder: Option<&mut Box<dyn Encode>>,
-) -> Result<Rows, Diagnostic> {
+/// Makes the writes of one destination that takes dead letters.
+pub(super) struct LetterWriter {
+    shape: Arc<Shape>,
+    encoder: Option<Box<dyn Encode>>,
+}
+
+impl LetterWriter {
+    pub(super) fn new(format: Option<Format>) -> Self {
+        let shape = Arc::new(dead_letter_shape());
+        let encoder = format.map(|format| format.encoder(&shape));
+        Self { shape, encoder }
+    }
+
+    /// The rejected rows as one write.
+    pub(super) fn rows(&mut self, rejected: &[Rejected], tick: EventTime) -> Result<Rows, Diagnostic> {
+        let batch = Batch { columns: columns(rejected), tick };
+        let encoded = match &mut self.encoder {
+            Some(encoder) => {
+                let mut encoded = Encoded::default();
+                encoder.encode(&batch, &mut encoded)?;
+                Some(encoded)
+            }
+            None => None,
+        };
+        Ok(Rows { batch, shape: self.shape.clone(), encoded })
+    }
+}
+
+fn columns(rejected: &[Rejected]) -> RecordBatch {
     let text = |cell: fn(&Rejected) -> &str| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(rejected.iter().map(cell)))
     };
@@ -34,17 +56,6 @@ pub(super) fn rows(
         Arc::new(StringViewArray::from_iter(rejected.iter().map(original))),
         Arc::new(BinaryViewArray::from_iter(rejected.iter().map(bytes))),
     ];
-    let columns =
-        RecordBatch::try_from_iter_with_nullable(COLUMNS.into_iter().zip(arrays).map(|(n, a)| (n, a, true)))
-            .expect("every column has one cell a row");
-    let batch = Batch { columns, tick };
-    let encoded = match encoder {
-        Some(encoder) => {
-            let mut encoded = Encoded::default();
-            encoder.encode(&batch, &mut encoded)?;
-            Some(encoded)
-        }
-        None => None,
-    };
-    Ok(Rows { batch, shape: shape.clone(), encoded })
+    let named = COLUMNS.into_iter().zip(arrays).map(|(name, array)| (name, array, true));
+    RecordBatch::try_from_iter_with_nullable(named).expect("every column has one cell a row")
 }

@@ -1,11 +1,12 @@
 //! The thread of one destination: rows in the order of their sources, epochs, retries, the fate of each row.
 
+use super::dead_letters::LetterWriter;
 use super::lanes::stopped;
-use super::{Policy, Report, ToSink, dead_letter_shape, dead_letters};
+use super::{Policy, Report, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
-use acme_connect::{Backoff, DynSink, Encode, Encoded, Fate, Format, Prepared, Rows};
-use acme_types::{Blame, Clock, Diagnostic, Epoch, Rejected, Shape, codes};
+use acme_connect::{Backoff, DynSink, Encoded, Fate, Prepared, Rows};
+use acme_types::{Blame, Clock, Diagnostic, Epoch, Rejected, codes};
 use arrow::array::UInt64Array;
 use arrow::compute::take_record_batch;
 use std::collections::BTreeMap;
@@ -25,8 +26,7 @@ pub(super) struct SinkTask {
     pub(super) errors: Policy,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stats: Arc<Stats>,
-    pub(super) letter_shape: Arc<Shape>,
-    pub(super) letter_encoder: Option<Box<dyn Encode>>,
+    pub(super) letter_writer: LetterWriter,
     pub(super) streams: Vec<Stream>,
 }
 
@@ -42,12 +42,6 @@ pub(super) struct Stream {
 }
 
 impl SinkTask {
-    pub(super) fn letters_of(format: Option<Format>) -> (Arc<Shape>, Option<Box<dyn Encode>>) {
-        let shape = Arc::new(dead_letter_shape());
-        let encoder = format.map(|format| format.encoder(&shape));
-        (shape, encoder)
-    }
-
     pub(super) async fn run(mut self) -> Result<(), Diagnostic> {
         self.sink.open(self.prepared.take().as_ref()).await?;
         let mut complete = self.errors != Policy::DeadLetter(self.index);
@@ -165,8 +159,7 @@ impl SinkTask {
     }
 
     async fn write_letters(&mut self, rejected: &[Rejected]) -> Result<(), Diagnostic> {
-        let tick = self.clock.now();
-        let rows = dead_letters::rows(rejected, tick, &self.letter_shape, self.letter_encoder.as_mut())?;
+        let rows = self.letter_writer.rows(rejected, self.clock.now())?;
         let refused = self.write(rows).await?;
         self.stats.sinks[self.index].1.add(rejected.len() - refused);
         Ok(())

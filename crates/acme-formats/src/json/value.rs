@@ -145,11 +145,11 @@ impl Numbers {
     }
 
     fn append(&mut self, json: &str) -> Result<(), String> {
-        if let Self::Narrow(builder) = self {
-            if let Ok(value) = json.parse::<i64>() {
-                builder.append_value(value);
-                return Ok(());
-            }
+        if let Self::Narrow(builder) = self
+            && let Ok(value) = json.parse::<i64>()
+        {
+            builder.append_value(value);
+            return Ok(());
         }
         let value = parse_wide(json).ok_or_else(|| {
             format!(

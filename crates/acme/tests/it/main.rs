@@ -1,0 +1,8 @@
+//! The binary as a user runs it.
+#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+#![expect(unreachable_pub, reason = "a test binary has no public items")]
+
+mod errors;
+mod files;
+mod harness;
+mod kills;
