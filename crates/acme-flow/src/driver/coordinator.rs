@@ -124,10 +124,7 @@ async fn start(
 
     let room = job.sources.len() * (job.lanes + AHEAD + 2) + 16;
     let (sinks, inboxes): (Vec<_>, Vec<_>) = job.sinks.iter().map(|_| mpsc::channel(room)).unzip();
-    let dead_letters = match job.errors {
-        Policy::DeadLetter(index) => Some(index),
-        _ => None,
-    };
+    let dead_letters = job.errors.dead_letters();
     let source_names = job.sources.iter().map(|source| source.name.clone()).collect();
     let sink_names = job.sinks.iter().map(|sink| sink.name.clone()).collect();
     let (errors, stats, clock) = (job.errors, job.stats, job.clock);

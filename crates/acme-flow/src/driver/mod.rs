@@ -81,6 +81,16 @@ pub enum Policy {
     DeadLetter(usize),
 }
 
+impl Policy {
+    /// The destination of the dead letters.
+    fn dead_letters(self) -> Option<usize> {
+        match self {
+            Self::DeadLetter(index) => Some(index),
+            Self::Stop | Self::Skip => None,
+        }
+    }
+}
+
 /// How a run is asked to end. Dropping the sender means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
