@@ -17,6 +17,7 @@ fn main() -> Result<()> {
 /// Everything that must hold, the fast parts first.
 fn test() -> Result<()> {
     tidy::check(&tidy::root()?)?;
+    acme_lab::install_all()?;
     cargo(&["test", "--release", "--workspace", "--locked"])
 }
 

@@ -17,7 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("acme-flow", &["acme-types", "acme-connect"]),
     ("acme-plan", &["acme-types", "acme-spec", "acme-formats", "acme-connect", "acme-flow"]),
     ("connector-", &["acme-types", "acme-formats", "acme-connect"]),
-    ("xtask", &[]),
+    ("acme-lab", &[]),
+    ("xtask", &["acme-lab"]),
 ];
 
 /// Words that no source may contain, and what to use instead. The second part keeps this table from finding itself.

@@ -21,7 +21,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     let limit = |key| rotate.and_then(|rotate| rotate.int(key)).and_then(|limit| u64::try_from(*limit).ok());
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
         .rotate(limit("size"), limit("every"));
-    Ok(SinkParts { sink: Box::new(sink), format: Some(Format::Json) })
+    Ok(SinkParts { sink: Box::new(sink), format: Some(Format::Json), reads: Vec::new() })
 }
 
 /// Writes one series of files.
@@ -213,6 +213,15 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
+    async fn check(&mut self) -> Vec<Diagnostic> {
+        // The nearest directory that exists must take new files; what is missing below it is created by `open`.
+        let exists = |dir: &&Path| dir.as_os_str().is_empty() || dir.is_dir();
+        let directory = self.directory().ancestors().find(exists).unwrap_or(Path::new("")).to_owned();
+        let probe = directory.join(format!("{}check", self.hidden_prefix()));
+        let outcome = self.disk.append(&probe, true).and_then(|_| self.disk.remove(&probe));
+        outcome.err().map(|error| self.fault("write to", &error)).into_iter().collect()
+    }
+
     async fn open(&mut self, prepared: Option<&Prepared>) -> Result<(), Diagnostic> {
         match self.restore(prepared) {
             Ok(Ok(())) => Ok(()),

@@ -1,7 +1,7 @@
 //! The source: whole lines in blocks of about 1 MiB, file after file.
 
 use acme_connect::{Content, Context, Format, Source, SourceParts, StreamInfo};
-use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
+use acme_types::{Change, Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
@@ -28,18 +28,22 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
             config.blame("path", Diagnostic::new(&codes::BAD_VALUE, message))
         })?);
     }
+    let stream = StreamInfo {
+        name: context.item.clone(),
+        key: Vec::new(),
+        change: Change::Append,
+        content: Content::Documents(Format::Json),
+        meta: vec![Arc::new(Field::new("offset", DataType::Int64, false))],
+    };
     let source = FileSource {
+        stream: stream.clone(),
         patterns,
         tail: !context.batch_mode,
         at: config.place("path").clone(),
         files: BTreeMap::new(),
         current: None,
     };
-    let stream = StreamInfo {
-        content: Content::Documents(Format::Json),
-        meta: vec![Arc::new(Field::new("offset", DataType::Int64, false))],
-    };
-    Ok(SourceParts { source: Box::new(source), stream })
+    Ok(SourceParts { source: Box::new(source), streams: Some(vec![stream]) })
 }
 
 /// How far a file has been read.
@@ -50,6 +54,7 @@ struct Progress {
 }
 
 struct FileSource {
+    stream: StreamInfo,
     patterns: Vec<String>,
     tail: bool,
     at: acme_types::Place,
@@ -58,6 +63,10 @@ struct FileSource {
 }
 
 impl Source for FileSource {
+    async fn describe(&mut self) -> Result<Vec<StreamInfo>, Diagnostic> {
+        Ok(vec![self.stream.clone()])
+    }
+
     async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
         for (SplitId(name), position) in from {
             let progress: Progress = serde_json::from_str(&position.0).map_err(|error| {
@@ -144,7 +153,7 @@ impl FileSource {
         self.files.insert(reader.path.clone(), progress);
         let (split, position) = position(&reader.path, progress);
         let origin = Origin { name: reader.name.clone(), offset };
-        Ok(Some(Chunk { payload: Payload::Bytes(block), split, position, origin }))
+        Ok(Some(Chunk { payload: Payload::Bytes(block), stream: 0, split, position, origin }))
     }
 }
 

@@ -68,7 +68,7 @@ fn make(config: &Config, context: &Context) -> Result<SourceParts, Diagnostic> {
     let schema = Arc::new(Schema::new(visible.chain([offset_field(META_PREFIX)]).collect::<Vec<_>>()));
     let source = Generator {
         fields,
-        schema: schema.clone(),
+        schema,
         rows: number("rows"),
         rate: number("rate"),
         seed: number("seed").unwrap_or(0),
@@ -77,8 +77,8 @@ fn make(config: &Config, context: &Context) -> Result<SourceParts, Diagnostic> {
         next: 0,
         began: (0, 0),
     };
-    let stream = StreamInfo { content: Content::Columns(schema), meta: vec![offset_field("")] };
-    Ok(SourceParts { source: Box::new(source), stream })
+    let streams = Some(vec![source.stream()]);
+    Ok(SourceParts { source: Box::new(source), streams })
 }
 
 fn offset_field(prefix: &str) -> Arc<ArrowField> {
@@ -100,6 +100,10 @@ struct Generator {
 }
 
 impl Source for Generator {
+    async fn describe(&mut self) -> Result<Vec<StreamInfo>, Diagnostic> {
+        Ok(vec![self.stream()])
+    }
+
     async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
         if let Some(position) = from.get(&self.split()) {
             self.next = position.0.parse().map_err(|_| {
@@ -133,6 +137,7 @@ impl Source for Generator {
         self.next = rows.end;
         Ok(Some(Chunk {
             payload: Payload::Batch(batch),
+            stream: 0,
             split: self.split(),
             position: Position(rows.end.to_string()),
             origin: Origin { name: self.name.clone(), offset: rows.start },
@@ -145,6 +150,16 @@ impl Source for Generator {
 }
 
 impl Generator {
+    fn stream(&self) -> StreamInfo {
+        StreamInfo {
+            name: self.name.clone(),
+            key: Vec::new(),
+            change: Change::Append,
+            content: Content::Columns(self.schema.clone()),
+            meta: vec![offset_field("")],
+        }
+    }
+
     fn split(&self) -> SplitId {
         SplitId("rows".to_owned())
     }

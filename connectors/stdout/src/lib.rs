@@ -20,12 +20,16 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: Box::new(Stdout), format: Some(Format::Json) })
+    Ok(SinkParts { sink: Box::new(Stdout), format: Some(Format::Json), reads: Vec::new() })
 }
 
 struct Stdout;
 
 impl Sink for Stdout {
+    async fn check(&mut self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+
     async fn open(&mut self, _: Option<&Prepared>) -> Result<(), Diagnostic> {
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::sink::DynSink;
 use crate::source::DynSource;
 use acme_formats::Encode;
 use acme_formats::json::JsonEncoder;
-use acme_types::{Clock, Config, Diagnostic, Disk, Shape, Spec};
+use acme_types::{Change, Clock, Config, Diagnostic, Disk, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use std::sync::Arc;
 
@@ -34,21 +34,29 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The name of the item.
     pub item: Arc<str>,
+    /// The name of the pipeline.
+    pub pipeline: Arc<str>,
     /// The pipeline ends by itself: read what is there, publish at the end.
     pub batch_mode: bool,
 }
 
-/// A source that is ready to be opened.
+/// A source that is made and not yet connected.
 pub struct SourceParts {
     /// The source.
     pub source: Box<dyn DynSource>,
-    /// What it yields.
-    pub stream: StreamInfo,
+    /// What it yields, where that is known without connecting; else [`Source::describe`](crate::Source::describe) says it.
+    pub streams: Option<Vec<StreamInfo>>,
 }
 
-/// What the rows of a source are.
+/// One stream of a source: one table of a database, or simply all that a file holds.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
+    /// The name of the table or of the item.
+    pub name: Arc<str>,
+    /// The columns that identify a row, in streams of changes; empty for a table without a key.
+    pub key: Vec<String>,
+    /// Only new rows, or changes of rows.
+    pub change: Change,
     /// How they arrive.
     pub content: Content,
     /// Columns that are hidden unless named, such as `offset`; their fields are named without the prefix.
@@ -81,10 +89,12 @@ impl Format {
     }
 }
 
-/// A destination that is ready to be opened.
+/// A destination that is made and not yet connected.
 pub struct SinkParts {
     /// The destination.
     pub sink: Box<dyn DynSink>,
     /// The format in which it takes bytes; `None` for one that takes batches.
     pub format: Option<Format>,
+    /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
+    pub reads: Vec<String>,
 }

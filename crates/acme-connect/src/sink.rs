@@ -44,6 +44,10 @@ pub struct Rows {
 /// effect as a whole: `write`* → `prepare` → (the engine commits) → `commit`. Rows of the next epoch may be written
 /// between `prepare` and `commit`; they belong to the next `prepare`.
 pub trait Sink: Send {
+    /// Connects and looks whether rows could be written: reachability, permissions, the target. It changes nothing, and
+    /// reports everything that it finds; empty means ready.
+    fn check(&mut self) -> impl Future<Output = Vec<Diagnostic>> + Send;
+
     /// Connects, and brings the destination to exactly the committed state: what `prepared` names is committed if it was
     /// not yet, everything later is undone. `prepared` is `None` when nothing was ever committed.
     fn open(&mut self, prepared: Option<&Prepared>) -> impl Future<Output = Result<(), Diagnostic>> + Send;
@@ -67,6 +71,8 @@ pub trait Sink: Send {
 
 /// [`Sink`], object-safe.
 pub trait DynSink: Send {
+    /// [`Sink::check`]
+    fn check(&mut self) -> Pending<'_, Vec<Diagnostic>>;
     /// [`Sink::open`]
     fn open<'a>(&'a mut self, prepared: Option<&'a Prepared>) -> Pending<'a, Result<(), Diagnostic>>;
     /// [`Sink::write`]
@@ -78,6 +84,9 @@ pub trait DynSink: Send {
 }
 
 impl<S: Sink> DynSink for S {
+    fn check(&mut self) -> Pending<'_, Vec<Diagnostic>> {
+        Box::pin(Sink::check(self))
+    }
     fn open<'a>(&'a mut self, prepared: Option<&'a Prepared>) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(Sink::open(self, prepared))
     }

@@ -1,6 +1,6 @@
 //! The contract of a source.
 
-use crate::Pending;
+use crate::{Pending, StreamInfo};
 use acme_types::{Chunk, Diagnostic, Positions};
 
 /// An origin of rows.
@@ -8,10 +8,14 @@ use acme_types::{Chunk, Diagnostic, Positions};
 /// There is no checkpoint to forget: each chunk carries the position that follows it, and the engine opens the source
 /// at the positions that were committed last. Rows of one split come in the order of the split.
 pub trait Source: Send {
+    /// Connects and says what there is to read: one stream for each table. It changes nothing. Called once, before `open`;
+    /// [`Chunk::stream`] counts in its order.
+    fn describe(&mut self) -> impl Future<Output = Result<Vec<StreamInfo>, Diagnostic>> + Send;
+
     /// Connects and goes to the given positions; a split without one begins where the configuration says.
     ///
     /// Fails with [`codes::SOURCE_CHANGED`](acme_types::codes::SOURCE_CHANGED) when a position does not exist any more:
-    /// a source never resumes anywhere else by itself. Called once, before all others.
+    /// a source never resumes anywhere else by itself. Called once.
     fn open(&mut self, from: &Positions) -> impl Future<Output = Result<Positions, Diagnostic>> + Send;
 
     /// Waits for the next rows; `None` is the end of a source that has one.
@@ -25,6 +29,8 @@ pub trait Source: Send {
 
 /// [`Source`], object-safe.
 pub trait DynSource: Send {
+    /// [`Source::describe`]
+    fn describe(&mut self) -> Pending<'_, Result<Vec<StreamInfo>, Diagnostic>>;
     /// [`Source::open`]
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
     /// [`Source::read`]
@@ -34,6 +40,9 @@ pub trait DynSource: Send {
 }
 
 impl<S: Source> DynSource for S {
+    fn describe(&mut self) -> Pending<'_, Result<Vec<StreamInfo>, Diagnostic>> {
+        Box::pin(Source::describe(self))
+    }
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>> {
         Box::pin(Source::open(self, from))
     }

@@ -10,59 +10,60 @@ use acme_flow::{Operator, Outlet, Program, Step, Target};
 use acme_formats::json::{As, Decoder};
 use acme_spec::{Input, Item, PipelineSpec};
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
-use acme_types::{Diagnostic, DocumentPath, Place};
+use acme_types::{Diagnostic, DocumentPath, Place, Shape};
 use arrow::datatypes::DataType;
 use datafusion_sql::sqlparser::ast::SelectItem;
 use std::sync::Arc;
 
 /// What the plan needs to know of a destination.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DestinationInfo {
     /// The bytes that it takes, if it takes bytes.
     pub format: Option<Format>,
+    /// Fields that it reads by itself.
+    pub reads: Vec<String>,
 }
 
 /// A planned pipeline.
 pub struct Plan {
-    /// One program for each source, in their order.
-    pub programs: Vec<Program>,
+    /// One program for each stream of each source, in their order.
+    pub programs: Vec<Vec<Program>>,
 }
 
 /// Plans a pipeline, or says everything that keeps it from running.
 pub fn plan(
     spec: &PipelineSpec,
-    sources: &[StreamInfo],
+    sources: &[Vec<StreamInfo>],
     destinations: &[DestinationInfo],
 ) -> Result<Plan, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let mut programs = Vec::new();
-    for (index, info) in sources.iter().enumerate() {
-        let mut planner = Planner {
-            spec,
-            destinations,
-            fields: Fields::default(),
-            steps: Vec::new(),
-            outlets: Vec::new(),
-            found: &mut found,
-        };
-        let targets = planner.readers(Input::Source(index), &Stream::of(info));
-        let Planner { fields, steps, outlets, .. } = planner;
-        let decoder = match info.content {
-            Content::Documents(Format::Json) => Some(Box::new(Decoder::new(fields.wanted())) as _),
-            Content::Columns(_) => None,
-        };
-        programs.push(Program {
-            source: spec.sources[index].name.as_str().into(),
-            decoder,
-            steps,
-            targets,
-            outlets,
-        });
+    for (index, streams) in sources.iter().enumerate() {
+        let planned = streams.iter().map(|info| program(spec, index, info, destinations, &mut found));
+        programs.push(planned.collect());
     }
     // A step that several sources feed is planned for each of them; its faults are the same.
     found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     found.dedup();
     if found.is_empty() { Ok(Plan { programs }) } else { Err(found) }
+}
+
+fn program(
+    spec: &PipelineSpec,
+    index: usize,
+    info: &StreamInfo,
+    destinations: &[DestinationInfo],
+    found: &mut Vec<Diagnostic>,
+) -> Program {
+    let (fields, steps, outlets) = (Fields::default(), Vec::new(), Vec::new());
+    let mut planner = Planner { spec, destinations, fields, steps, outlets, found };
+    let targets = planner.readers(Input::Source(index), &Stream::of(info));
+    let Planner { fields, steps, outlets, .. } = planner;
+    let decoder = match info.content {
+        Content::Documents(Format::Json) => Some(Box::new(Decoder::new(fields.wanted())) as _),
+        Content::Columns(_) => None,
+    };
+    Program { source: spec.sources[index].name.as_str().into(), decoder, steps, targets, outlets }
 }
 
 struct Planner<'a> {
@@ -86,13 +87,38 @@ impl Planner<'_> {
         }
         for (sink, inputs) in spec.graph.destinations.iter().enumerate() {
             if inputs.contains(&input) {
-                let outlet =
-                    Outlet { sink, shape: Arc::new(stream.shape()), format: self.destinations[sink].format };
-                self.outlets.push(outlet);
+                let shape = self.shape(sink, stream);
+                self.outlets.push(Outlet {
+                    sink,
+                    shape: Arc::new(shape),
+                    format: self.destinations[sink].format,
+                });
                 targets.push(Target::Outlet(self.outlets.len() - 1));
             }
         }
         targets
+    }
+
+    /// What a destination delivers, with the columns of the fields that it reads by itself.
+    fn shape(&mut self, sink: usize, stream: &Stream) -> Shape {
+        let mut shape = stream.shape();
+        let at = self.spec.destinations[sink].at.clone();
+        for name in self.destinations[sink].reads.clone() {
+            let column = match stream.find(&name) {
+                Found::Column(column) => Ok(column.clone()),
+                Found::Member(member) => self.fields.want(DocumentPath::field(&member), As::Scalar, &at),
+                Found::Nothing(known) => {
+                    let message = format!("the rows have no field \"{name}\", which this destination needs");
+                    let help = format!("known fields: {}", known.join(", "));
+                    Err(Diagnostic::new(&UNKNOWN_FIELD, message).at(&at).help(help))
+                }
+            };
+            match column {
+                Ok(column) => shape.reads.push((name, column.internal)),
+                Err(diagnostic) => self.found.push(diagnostic),
+            }
+        }
+        shape
     }
 
     fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {

@@ -112,6 +112,7 @@ impl Stream {
                 .map(|column| (column.name.clone(), column.internal.clone()))
                 .collect(),
             document: self.document.clone(),
+            reads: Vec::new(),
         }
     }
 }

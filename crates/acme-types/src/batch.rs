@@ -9,6 +9,12 @@ use std::sync::Arc;
 
 /// Columns whose name starts so are hidden: readable by name, never part of `*`, delivered only when selected.
 pub const META_PREFIX: &str = "_meta.";
+/// What happened to the row (`Utf8View`): `INSERT`, `UPDATE`, `DELETE` or `TRUNCATE`; in streams of changes.
+pub const OPERATION: &str = "_meta.operation";
+/// A number (`Int64`) that is larger for every later change of the same key; in streams of changes.
+pub const VERSION: &str = "_meta.version";
+/// When the change was committed in its source (timestamp µs UTC); lag is measured from it.
+pub const COMMITTED_AT: &str = "_meta.committed_at";
 /// The untouched document of a row (`BinaryView`), in streams whose format carries it.
 pub const RAW: &str = "_meta.raw";
 
@@ -83,6 +89,8 @@ pub struct Origin {
 pub struct Chunk {
     /// The rows.
     pub payload: Payload,
+    /// Which of the source's streams they belong to, by its index in what the source described.
+    pub stream: usize,
     /// The part of the source that they come from.
     pub split: SplitId,
     /// Where reading resumes after them.

@@ -43,6 +43,9 @@ pub struct Shape {
     pub columns: Vec<(String, String)>,
     /// Present when the row is its original document, changed only where it says so.
     pub document: Option<DocumentEdits>,
+    /// The fields that the destination reads by itself, such as its key: name and column. The column is NULL where the row
+    /// has no such field.
+    pub reads: Vec<(String, String)>,
 }
 
 /// What is changed in the original document besides the columns put over it.

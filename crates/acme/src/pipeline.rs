@@ -17,14 +17,13 @@ use std::time::Duration;
 /// A pipeline that has passed every check that needs no connection.
 pub(crate) struct Pipeline {
     pub(crate) spec: PipelineSpec,
-    pub(crate) plan: Plan,
     sources: Vec<SourceParts>,
     sinks: Vec<SinkParts>,
     pub(crate) warnings: Vec<Diagnostic>,
     clock: Arc<dyn Clock>,
 }
 
-/// Reads and checks a file; on errors everything that was found.
+/// Reads and checks a file; on errors everything that was found. Nothing is connected.
 pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])?;
@@ -35,38 +34,27 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
         disk: Arc::new(OsDisk),
         clock: clock.clone(),
         item: item.name.as_str().into(),
+        pipeline: spec.name.as_str().into(),
         batch_mode: spec.mode == Mode::Batch,
     };
     let (mut sources, mut sinks) = (Vec::new(), Vec::new());
-    for item in &spec.sources {
-        match &connector(item.spec).make {
-            Maker::Source(make) => match make(&item.config, &context(item)) {
-                Ok(parts) => sources.push(parts),
-                Err(diagnostic) => found.push(diagnostic),
-            },
-            Maker::Sink(_) => unreachable!("the role was checked"),
-        }
-    }
-    for item in &spec.destinations {
-        match &connector(item.spec).make {
-            Maker::Sink(make) => match make(&item.config, &context(item)) {
-                Ok(parts) => sinks.push(parts),
-                Err(diagnostic) => found.push(diagnostic),
-            },
-            Maker::Source(_) => unreachable!("the role was checked"),
-        }
+    for item in spec.sources.iter().chain(&spec.destinations) {
+        let made = match &connector(item.spec).make {
+            Maker::Source(make) => make(&item.config, &context(item)).map(|parts| sources.push(parts)),
+            Maker::Sink(make) => make(&item.config, &context(item)).map(|parts| sinks.push(parts)),
+        };
+        found.extend(made.err());
     }
     if found.iter().any(|diagnostic| !diagnostic.warning) {
         return Err(found);
     }
-    let streams: Vec<_> = sources.iter().map(|parts| parts.stream.clone()).collect();
-    let destinations: Vec<_> = sinks.iter().map(|parts| DestinationInfo { format: parts.format }).collect();
-    match plan(&spec, &streams, &destinations) {
-        Ok(plan) => Ok(Pipeline { spec, plan, sources, sinks, warnings: found, clock }),
-        Err(faults) => {
-            found.extend(faults);
-            Err(found)
-        }
+    let pipeline = Pipeline { spec, sources, sinks, warnings: found, clock };
+    // What is known without connecting is planned now, so that its mistakes are found now.
+    let known =
+        pipeline.sources.iter().map(|parts| parts.streams.clone().unwrap_or_default()).collect::<Vec<_>>();
+    match plan(&pipeline.spec, &known, &pipeline.destinations()) {
+        Ok(_) => Ok(pipeline),
+        Err(faults) => Err(pipeline.warnings.into_iter().chain(faults).collect()),
     }
 }
 
@@ -83,8 +71,40 @@ impl Pipeline {
         state::root().join(&self.spec.name)
     }
 
+    fn destinations(&self) -> Vec<DestinationInfo> {
+        let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
+        self.sinks.iter().map(info).collect()
+    }
+
+    /// Asks the sources what there is to read, and plans it.
+    pub(crate) async fn connect(&mut self) -> Result<Plan, Vec<Diagnostic>> {
+        let (mut streams, mut faults) = (Vec::new(), Vec::new());
+        for (parts, item) in self.sources.iter_mut().zip(&self.spec.sources) {
+            match parts.source.describe().await {
+                Ok(described) => streams.push(described),
+                Err(diagnostic) => {
+                    let at = diagnostic.at.clone().unwrap_or_else(|| item.at.clone());
+                    faults.push(diagnostic.at(&at));
+                }
+            }
+        }
+        if faults.is_empty() { plan(&self.spec, &streams, &self.destinations()) } else { Err(faults) }
+    }
+
+    /// Looks whether the destinations are ready.
+    pub(crate) async fn check_sinks(&mut self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for (parts, item) in self.sinks.iter_mut().zip(&self.spec.destinations) {
+            for diagnostic in parts.sink.check().await {
+                let at = diagnostic.at.clone().unwrap_or_else(|| item.at.clone());
+                found.push(diagnostic.at(&at));
+            }
+        }
+        found
+    }
+
     /// Takes the commit point over and makes the job.
-    pub(crate) fn into_job(self, writer: &str) -> Result<Job, Diagnostic> {
+    pub(crate) fn into_job(self, plan: Plan, writer: &str) -> Result<Job, Diagnostic> {
         let directory = self.directory();
         let checkpoints = match &self.spec.settings.checkpoint_store {
             Some(url) => PathBuf::from(url.strip_prefix("file://").unwrap_or(url)).join(&self.spec.name),
@@ -109,8 +129,8 @@ impl Pipeline {
             committed,
             clock: self.clock,
             stats: Arc::new(Stats::new(source_names.clone(), sink_names.clone())),
-            sources: (self.sources.into_iter().zip(source_names).zip(self.plan.programs))
-                .map(|((parts, name), program)| JobSource { name, source: parts.source, program })
+            sources: (self.sources.into_iter().zip(source_names).zip(plan.programs))
+                .map(|((parts, name), programs)| JobSource { name, source: parts.source, programs })
                 .collect(),
             sinks: (self.sinks.into_iter().zip(sink_names))
                 .map(|(parts, name)| JobSink { name, sink: parts.sink, format: parts.format })

@@ -1,7 +1,7 @@
 //! The coordinator: starts the threads, ends epochs, commits them, ends the run.
 
 use super::dead_letters::LetterWriter;
-use super::lanes::Lane;
+use super::lanes::{Lane, LaneProgram};
 use super::sink::{SinkTask, Stream};
 use super::source::SourceTask;
 use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
@@ -194,11 +194,10 @@ fn start_lanes(
     stats: &Arc<Stats>,
 ) -> crossbeam_channel::Sender<Work> {
     let (work, queue) = crossbeam_channel::bounded(sources.len() * (lanes + AHEAD));
-    let outlets = |source: &JobSource| source.program.outlets.iter().map(|outlet| outlet.sink).collect();
+    let programs = |source: &JobSource| source.programs.iter().map(LaneProgram::new).collect();
     for lane in 0..lanes {
         let task = Lane {
-            programs: sources.iter().map(|source| source.program.instance()).collect(),
-            outlets: sources.iter().map(outlets).collect(),
+            programs: sources.iter().map(programs).collect(),
             work: queue.clone(),
             sinks: sinks.to_vec(),
             reports: threads.reports.clone(),

@@ -1,7 +1,7 @@
 //! The lanes: threads that take the next chunk, run it through the program of its source, and hand on what came out.
 
 use super::{Policy, Report, ToSink, Work};
-use crate::program::{Instance, Outcome};
+use crate::program::{Instance, Outcome, Program};
 use crate::stats::Stats;
 use acme_types::{Diagnostic, Rejected, codes};
 use crossbeam_channel::Receiver;
@@ -9,10 +9,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub(super) struct Lane {
-    /// The program of each source.
-    pub(super) programs: Vec<Instance>,
-    /// Which destination each outlet of each program leads to.
-    pub(super) outlets: Vec<Vec<usize>>,
+    /// The program of each stream of each source.
+    pub(super) programs: Vec<Vec<LaneProgram>>,
     pub(super) work: Receiver<Work>,
     pub(super) sinks: Vec<mpsc::Sender<ToSink>>,
     pub(super) reports: mpsc::Sender<Report>,
@@ -20,14 +18,29 @@ pub(super) struct Lane {
     pub(super) stats: Arc<Stats>,
 }
 
+/// A program as one lane runs it.
+pub(super) struct LaneProgram {
+    instance: Instance,
+    /// Which destination each outlet leads to.
+    sinks: Vec<usize>,
+}
+
+impl LaneProgram {
+    pub(super) fn new(program: &Program) -> Self {
+        let sinks = program.outlets.iter().map(|outlet| outlet.sink).collect();
+        Self { instance: program.instance(), sinks }
+    }
+}
+
 impl Lane {
     /// Works until the sources are gone.
     pub(super) fn run(mut self) {
         while let Ok(work) = self.work.recv() {
-            let outcome = match self.programs[work.source].run(&work.chunk, work.tick) {
-                Ok(outcome) => outcome,
-                Err(diagnostic) => return self.fail(diagnostic),
-            };
+            let outcome =
+                match self.programs[work.source][work.chunk.stream].instance.run(&work.chunk, work.tick) {
+                    Ok(outcome) => outcome,
+                    Err(diagnostic) => return self.fail(diagnostic),
+                };
             self.stats.sources[work.source].1.add(outcome.read);
             self.stats.bytes.add(work.chunk.payload.size());
             if !self.hand_on(&work, outcome) {
@@ -52,7 +65,8 @@ impl Lane {
             }
         }
         let mut rows: Vec<_> = self.sinks.iter().map(|_| Vec::new()).collect();
-        for (outlet, batches) in self.outlets[work.source].iter().zip(outcome.rows) {
+        for (outlet, batches) in self.programs[work.source][work.chunk.stream].sinks.iter().zip(outcome.rows)
+        {
             rows[*outlet].extend(batches);
         }
         for (sink, (sender, rows)) in self.sinks.iter().zip(rows).enumerate() {

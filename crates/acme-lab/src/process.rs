@@ -1,0 +1,70 @@
+//! What all systems need: a place for what is installed, ports, processes.
+
+use anyhow::{Context, Result, bail};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where installed systems are kept between runs. It is readable by every user, because some systems refuse to run as
+/// root and are run as another.
+pub fn cache() -> Result<PathBuf> {
+    let path = std::env::var_os("ACME_LAB").map_or_else(|| PathBuf::from("/var/tmp/acme-lab"), PathBuf::from);
+    std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(path)
+}
+
+/// A loopback port that is free now.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Waits until something listens on a loopback port.
+#[expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+pub fn wait_for_port(port: u16, patience: Duration) -> Result<()> {
+    let until = Instant::now() + patience;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        if Instant::now() > until {
+            bail!("nothing listens on port {port} after {patience:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Runs a command to its end; its output is shown only when it fails.
+pub fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        bail!("{command:?} failed: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    }
+    Ok(text(&output.stdout))
+}
+
+/// A process that ends with its handle.
+#[derive(Debug)]
+pub struct Server(Child);
+
+impl Server {
+    /// Starts it, detached from our input and output.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
+    }
+
+    /// The id of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended already is what was wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
