@@ -12,4 +12,4 @@ mod stats;
 
 pub use expr::{EvalError, Expr};
 pub use program::{Operator, Outlet, Program, Step, Target};
-pub use stats::{Counter, Stats};
+pub use stats::{Counter, Lag, Stats};

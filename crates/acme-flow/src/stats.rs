@@ -1,7 +1,8 @@
 //! Counts of one run, written by the lanes and read by whoever shows them.
 
+use acme_types::EventTime;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -20,6 +21,46 @@ impl Counter {
     }
 }
 
+/// How far a destination is behind: from the commit of a row in its source, or from its reading where the source does not
+/// say when it was committed, to its delivery.
+#[derive(Debug)]
+pub struct Lag {
+    last_us: AtomicI64,
+    waiting_since: AtomicI64,
+}
+
+const NOTHING: i64 = i64::MIN;
+
+impl Default for Lag {
+    fn default() -> Self {
+        Self { last_us: AtomicI64::new(NOTHING), waiting_since: AtomicI64::new(NOTHING) }
+    }
+}
+
+impl Lag {
+    /// Rows of which the oldest is from this moment are about to be written.
+    pub fn begin(&self, oldest: EventTime) {
+        self.waiting_since.store(oldest.0, Ordering::Relaxed);
+    }
+
+    /// They are written.
+    pub fn end(&self, now: EventTime) {
+        let since = self.waiting_since.swap(NOTHING, Ordering::Relaxed);
+        if since != NOTHING {
+            self.last_us.store((now.0 - since).max(0), Ordering::Relaxed);
+        }
+    }
+
+    /// The lag in microseconds: of the rows that wait now, else of those written last; `None` before the first.
+    #[must_use]
+    pub fn us(&self, now: EventTime) -> Option<u64> {
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        let lag =
+            if since == NOTHING { self.last_us.load(Ordering::Relaxed) } else { (now.0 - since).max(0) };
+        u64::try_from(lag).ok()
+    }
+}
+
 /// What happened so far in one run of one pipeline.
 #[derive(Debug)]
 pub struct Stats {
@@ -27,6 +68,8 @@ pub struct Stats {
     pub sources: Vec<(Arc<str>, Counter)>,
     /// Rows written, by destination.
     pub sinks: Vec<(Arc<str>, Counter)>,
+    /// How far each destination is behind.
+    pub lags: Vec<Lag>,
     /// Bytes read.
     pub bytes: Counter,
     /// Rows that failed and were skipped or sent to the dead letters.
@@ -44,9 +87,11 @@ impl Stats {
         sources: impl IntoIterator<Item = Arc<str>>,
         sinks: impl IntoIterator<Item = Arc<str>>,
     ) -> Self {
+        let sinks: Vec<_> = sinks.into_iter().map(|name| (name, Counter::default())).collect();
         Self {
+            lags: sinks.iter().map(|_| Lag::default()).collect(),
             sources: sources.into_iter().map(|name| (name, Counter::default())).collect(),
-            sinks: sinks.into_iter().map(|name| (name, Counter::default())).collect(),
+            sinks,
             bytes: Counter::default(),
             rejected: Counter::default(),
             commits: Counter::default(),
@@ -58,6 +103,12 @@ impl Stats {
     #[must_use]
     pub fn rows_in(&self) -> u64 {
         self.sources.iter().map(|(_, count)| count.get()).sum()
+    }
+
+    /// The largest lag of all destinations, in microseconds.
+    #[must_use]
+    pub fn lag_us(&self, now: EventTime) -> Option<u64> {
+        self.lags.iter().filter_map(|lag| lag.us(now)).max()
     }
 
     /// Rows written to all destinations.

@@ -2,9 +2,11 @@
 
 pub mod commands;
 mod connectors;
+mod control;
 mod environment;
 mod pipeline;
 mod progress;
 mod state;
+mod table;
 
 pub use connectors::{CONNECTORS, specs};

@@ -71,6 +71,14 @@ impl Pipeline {
         state::root().join(&self.spec.name)
     }
 
+    /// The word that its file has for the mode.
+    pub(crate) fn mode(&self) -> &'static str {
+        match self.spec.mode {
+            Mode::Streaming => "streaming",
+            Mode::Batch => "batch",
+        }
+    }
+
     fn destinations(&self) -> Vec<DestinationInfo> {
         let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
         self.sinks.iter().map(info).collect()

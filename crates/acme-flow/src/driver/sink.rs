@@ -6,9 +6,11 @@ use super::{Policy, Report, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
 use acme_connect::{Backoff, DynSink, Encoded, Fate, Prepared, Rows};
-use acme_types::{Blame, Clock, Diagnostic, Epoch, Rejected, codes};
-use arrow::array::UInt64Array;
-use arrow::compute::take_record_batch;
+use acme_types::batch::COMMITTED_AT;
+use acme_types::{Batch, Blame, Clock, Diagnostic, Epoch, EventTime, Rejected, codes};
+use arrow::array::{AsArray, UInt64Array};
+use arrow::compute::{min, take_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +88,10 @@ impl SinkTask {
                 ToSink::Rows { rows, rejected, .. } => {
                     for rows in rows {
                         let count = rows.batch.rows();
+                        let lag = &self.stats.lags[self.index];
+                        lag.begin(oldest(&rows.batch));
                         let refused = self.write(rows).await?;
+                        self.stats.lags[self.index].end(self.clock.now());
                         self.stats.sinks[self.index].1.add(count - refused);
                     }
                     if !rejected.is_empty() {
@@ -164,6 +169,13 @@ impl SinkTask {
         self.stats.sinks[self.index].1.add(rejected.len() - refused);
         Ok(())
     }
+}
+
+/// When the oldest row was committed in its source; when it was read, where the source does not say.
+fn oldest(batch: &Batch) -> EventTime {
+    let committed = batch.column(COMMITTED_AT);
+    let committed = committed.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    committed.and_then(min).map_or(batch.tick, EventTime)
 }
 
 /// Rows to be written again, the shortest wait before that, and rows that are refused for good.

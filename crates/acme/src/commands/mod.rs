@@ -3,6 +3,8 @@
 mod error;
 mod json_schema;
 mod run;
+mod status;
+mod stop;
 mod validate;
 
 use acme_types::{Blame, Diagnostic};
@@ -23,6 +25,10 @@ enum Command {
     Run(run::Run),
     /// Check pipeline files without running them.
     Validate(validate::Validate),
+    /// Show what runs on this machine.
+    Status(status::StatusOf),
+    /// Commit what was read, then end a running pipeline.
+    Stop(stop::StopRun),
     /// Print the JSON Schema of pipeline files, for editors.
     JsonSchema,
     /// Explain an error code.
@@ -34,6 +40,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Validate(validate) => validate.execute(),
+        Command::Status(status) => status.execute(),
+        Command::Stop(stop) => stop.execute(),
         Command::JsonSchema => json_schema::execute(),
         Command::Error(page) => page.execute(),
     };

@@ -1,14 +1,15 @@
 //! `acme run FILE`: a pipeline in the foreground.
 
 use super::{note, print_all};
-use crate::state::Lock;
+use crate::control::{self, Monitor};
+use crate::state::{Lock, Running};
 use crate::{pipeline, progress};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
 use acme_types::{Clock, Diagnostic, codes};
 use clap::Args;
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,22 +28,36 @@ impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let mut pipeline = pipeline::load(&self.file)?;
         print_all(&pipeline.warnings);
-        let name = pipeline.spec.name.clone();
+        let (name, mode) = (pipeline.spec.name.clone(), pipeline.mode());
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];
         let _lock = Lock::take(&directory, &name).map_err(one)?;
-        runtime().map_err(one)?.block_on(async {
+        let running = Running::begin(&directory, mode).map_err(one)?;
+        let result = runtime().map_err(one)?.block_on(async {
             let plan = pipeline.connect().await?;
             let job = pipeline.into_job(plan, &writer_token()).map_err(one)?;
-            supervise(&name, job).await.map_err(one)
-        })
+            supervise(&name, mode, job).await.map_err(one)
+        });
+        if result.is_ok() {
+            running.end();
+        }
+        result
     }
 }
 
-async fn supervise(name: &str, job: Job) -> Result<(), Diagnostic> {
+async fn supervise(name: &str, mode: &'static str, job: Job) -> Result<(), Diagnostic> {
     let (stop, asked) = watch::channel(Stop::No);
     let (stats, clock) = (job.stats.clone(), job.clock.clone());
     let began = clock.monotonic_us();
+    let _socket = control::serve(Monitor {
+        name: name.to_owned(),
+        mode,
+        stats: stats.clone(),
+        clock: clock.clone(),
+        began_us: began,
+        stop: stop.clone(),
+        samples: Mutex::default(),
+    })?;
     tokio::spawn(signals(stop));
     let terminal = std::io::stderr().is_terminal();
     let shown = terminal.then(|| tokio::spawn(live(stats.clone(), clock.clone(), began)));
@@ -52,13 +67,12 @@ async fn supervise(name: &str, job: Job) -> Result<(), Diagnostic> {
         note("\r\x1b[K");
     }
     let elapsed = Duration::from_micros(clock.monotonic_us() - began);
-    match &result {
-        Ok(Summary { complete }) => {
-            let how = if *complete { "complete" } else { "stopped" };
-            note(&format!("{name}: {how}: {}", progress::summary(&stats, elapsed)));
-        }
-        Err(_) => note(&format!("{name}: failed: {}", progress::summary(&stats, elapsed))),
-    }
+    let how = match &result {
+        Ok(Summary { complete: true }) => "complete",
+        Ok(Summary { complete: false }) => "stopped",
+        Err(_) => "failed",
+    };
+    note(&format!("{name}: {how}: {}", progress::summary(&stats, elapsed)));
     result.map(drop)
 }
 

@@ -1,0 +1,80 @@
+//! Seeing and stopping what runs.
+
+use crate::harness::{Place, text};
+use std::process::Child;
+use std::time::Duration;
+
+const SLOW: &str = "
+name: slow
+sources: [{type: generator, rate: 1000, fields: {n: sequence}}]
+destinations: [{type: file, path: out.jsonl}]
+";
+
+/// Waits until `status` knows the pipeline in this state.
+fn wait_for(place: &Place, state: &str) -> serde_json::Value {
+    for _ in 0..200 {
+        let all = place.acme_ok(&["status", "--streaming", "--output", "json"]);
+        let all: serde_json::Value = serde_json::from_str(&all).expect("it is JSON");
+        if let Some(one) = all.as_array().expect("a list").iter().find(|one| one["status"] == state) {
+            return one.clone();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the pipeline is never {state}");
+}
+
+fn started(place: &Place) -> Child {
+    place.write("p.yaml", SLOW);
+    let child = place.spawn(&["run", "p.yaml"]);
+    wait_for(place, "running");
+    child
+}
+
+#[test]
+fn status_shows_rates_and_stop_ends_with_everything_committed() {
+    let place = Place::new();
+    let child = started(&place);
+    std::thread::sleep(Duration::from_millis(2500));
+    let status = wait_for(&place, "running");
+    let rate = status["rows_per_second"].as_f64().expect("a number");
+    assert!((500.0..1500.0).contains(&rate), "{status}");
+    assert!(status["lag_us"].as_u64().expect("rows were delivered") < 1_000_000, "{status}");
+    let table = place.acme_ok(&["status", "--streaming"]);
+    assert!(table.contains("│ slow           │ running  │"), "{table}");
+    place.acme_ok(&["stop", "slow"]);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<String> = place.read("out.jsonl").lines().map(str::to_owned).collect();
+    assert!(lines.len() > 1000);
+    assert!(
+        (1..).zip(&lines).all(|(n, line)| *line == format!("{{\"n\":{n}}}")),
+        "rows are whole and in order"
+    );
+    assert!(!place.acme_ok(&["status"]).contains("slow"));
+}
+
+#[test]
+fn a_stopped_pipeline_goes_on_where_it_ended() {
+    let place = Place::new();
+    for _ in 0..2 {
+        let child = started(&place);
+        std::thread::sleep(Duration::from_millis(700));
+        place.acme_ok(&["stop", "slow"]);
+        child.wait_with_output().expect("it ends");
+    }
+    let both = place.read("out.jsonl") + &place.read("out-00002.jsonl");
+    assert!(
+        (1..).zip(both.lines()).all(|(n, line)| line == format!("{{\"n\":{n}}}")),
+        "nothing is lost or repeated"
+    );
+}
+
+#[test]
+fn a_killed_pipeline_is_shown_as_failed() {
+    let place = Place::new();
+    let mut child = started(&place);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    wait_for(&place, "failed");
+    assert!(place.acme_fails(&["stop", "slow"]).contains("error[A0407]"));
+}
