@@ -7,7 +7,7 @@ use crate::sql;
 use crate::stream::{Column, Found, Stream};
 use acme_connect::{Content, Format, StreamInfo};
 use acme_flow::{Operator, Outlet, Program, Step, Target};
-use acme_formats::json::{As, Decoder};
+use acme_formats::json::{As, Decoder, Wanted};
 use acme_spec::{Input, Item, PipelineSpec};
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
 use acme_types::{Diagnostic, DocumentPath, Place, Shape};
@@ -28,6 +28,8 @@ pub struct DestinationInfo {
 pub struct Plan {
     /// One program for each stream of each source, in their order.
     pub programs: Vec<Vec<Program>>,
+    /// The fields that each of them reads from documents.
+    pub decoded: Vec<Vec<Vec<Wanted>>>,
 }
 
 /// Plans a pipeline, or says everything that keeps it from running.
@@ -37,15 +39,17 @@ pub fn plan(
     destinations: &[DestinationInfo],
 ) -> Result<Plan, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let mut programs = Vec::new();
+    let (mut programs, mut decoded) = (Vec::new(), Vec::new());
     for (index, streams) in sources.iter().enumerate() {
         let planned = streams.iter().map(|info| program(spec, index, info, destinations, &mut found));
-        programs.push(planned.collect());
+        let (planned, wanted) = planned.unzip();
+        programs.push(planned);
+        decoded.push(wanted);
     }
     // A step that several sources feed is planned for each of them; its faults are the same.
     found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     found.dedup();
-    if found.is_empty() { Ok(Plan { programs }) } else { Err(found) }
+    if found.is_empty() { Ok(Plan { programs, decoded }) } else { Err(found) }
 }
 
 fn program(
@@ -54,16 +58,19 @@ fn program(
     info: &StreamInfo,
     destinations: &[DestinationInfo],
     found: &mut Vec<Diagnostic>,
-) -> Program {
+) -> (Program, Vec<Wanted>) {
     let (fields, steps, outlets) = (Fields::default(), Vec::new(), Vec::new());
     let mut planner = Planner { spec, destinations, fields, steps, outlets, found };
     let targets = planner.readers(Input::Source(index), &Stream::of(info));
     let Planner { fields, steps, outlets, .. } = planner;
+    let wanted = fields.wanted();
     let decoder = match info.content {
-        Content::Documents(Format::Json) => Some(Box::new(Decoder::new(fields.wanted())) as _),
+        Content::Documents(Format::Json) => Some(Box::new(Decoder::new(wanted.clone())) as _),
         Content::Columns(_) => None,
     };
-    Program { source: spec.sources[index].name.as_str().into(), decoder, steps, targets, outlets }
+    let program =
+        Program { source: spec.sources[index].name.as_str().into(), decoder, steps, targets, outlets };
+    (program, wanted)
 }
 
 struct Planner<'a> {

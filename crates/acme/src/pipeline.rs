@@ -17,7 +17,9 @@ use std::time::Duration;
 /// A pipeline that has passed every check that needs no connection.
 pub(crate) struct Pipeline {
     pub(crate) spec: PipelineSpec,
-    sources: Vec<SourceParts>,
+    /// What can be planned without connecting; streams of the other sources are missing in it.
+    pub(crate) offline: Plan,
+    pub(crate) sources: Vec<SourceParts>,
     sinks: Vec<SinkParts>,
     pub(crate) warnings: Vec<Diagnostic>,
     clock: Arc<dyn Clock>,
@@ -48,14 +50,17 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
     if found.iter().any(|diagnostic| !diagnostic.warning) {
         return Err(found);
     }
-    let pipeline = Pipeline { spec, sources, sinks, warnings: found, clock };
     // What is known without connecting is planned now, so that its mistakes are found now.
-    let known =
-        pipeline.sources.iter().map(|parts| parts.streams.clone().unwrap_or_default()).collect::<Vec<_>>();
-    match plan(&pipeline.spec, &known, &pipeline.destinations()) {
-        Ok(_) => Ok(pipeline),
-        Err(faults) => Err(pipeline.warnings.into_iter().chain(faults).collect()),
+    let known: Vec<_> = sources.iter().map(|parts| parts.streams.clone().unwrap_or_default()).collect();
+    match plan(&spec, &known, &destinations(&sinks)) {
+        Ok(offline) => Ok(Pipeline { spec, offline, sources, sinks, warnings: found, clock }),
+        Err(faults) => Err(found.into_iter().chain(faults).collect()),
     }
+}
+
+fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
+    let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
+    sinks.iter().map(info).collect()
 }
 
 fn connector(spec: &'static Spec) -> &'static Connector {
@@ -79,11 +84,6 @@ impl Pipeline {
         }
     }
 
-    fn destinations(&self) -> Vec<DestinationInfo> {
-        let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
-        self.sinks.iter().map(info).collect()
-    }
-
     /// Asks the sources what there is to read, and plans it.
     pub(crate) async fn connect(&mut self) -> Result<Plan, Vec<Diagnostic>> {
         let (mut streams, mut faults) = (Vec::new(), Vec::new());
@@ -96,7 +96,7 @@ impl Pipeline {
                 }
             }
         }
-        if faults.is_empty() { plan(&self.spec, &streams, &self.destinations()) } else { Err(faults) }
+        if faults.is_empty() { plan(&self.spec, &streams, &destinations(&self.sinks)) } else { Err(faults) }
     }
 
     /// Looks whether the destinations are ready.

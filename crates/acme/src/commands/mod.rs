@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod error;
+mod explain;
 mod json_schema;
 mod run;
 mod status;
@@ -29,6 +30,8 @@ enum Command {
     Status(status::StatusOf),
     /// Commit what was read, then end a running pipeline.
     Stop(stop::StopRun),
+    /// Show what a pipeline does: its graph, what each step reads and keeps, what is guaranteed.
+    Explain(explain::Explain),
     /// Print the JSON Schema of pipeline files, for editors.
     JsonSchema,
     /// Explain an error code.
@@ -42,6 +45,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Validate(validate) => validate.execute(),
         Command::Status(status) => status.execute(),
         Command::Stop(stop) => stop.execute(),
+        Command::Explain(explain) => explain.execute(),
         Command::JsonSchema => json_schema::execute(),
         Command::Error(page) => page.execute(),
     };

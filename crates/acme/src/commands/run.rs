@@ -23,6 +23,9 @@ pub(super) struct Run {
 
 /// How often the live line changes.
 const REFRESH: Duration = Duration::from_millis(250);
+/// How often a line is written where there is no terminal.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+const CLEAR_LINE: &str = "\r\x1b[K";
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
@@ -60,11 +63,11 @@ async fn supervise(name: &str, mode: &'static str, job: Job) -> Result<(), Diagn
     })?;
     tokio::spawn(signals(stop));
     let terminal = std::io::stderr().is_terminal();
-    let shown = terminal.then(|| tokio::spawn(live(stats.clone(), clock.clone(), began)));
+    let shown = tokio::spawn(show(name.to_owned(), terminal, stats.clone(), clock.clone(), began));
     let result = run(job, asked).await;
-    if let Some(task) = shown {
-        task.abort();
-        note("\r\x1b[K");
+    shown.abort();
+    if terminal {
+        note(CLEAR_LINE);
     }
     let elapsed = Duration::from_micros(clock.monotonic_us() - began);
     let how = match &result {
@@ -90,11 +93,16 @@ async fn signals(stop: watch::Sender<Stop>) {
     std::future::pending::<()>().await;
 }
 
-async fn live(stats: Arc<Stats>, clock: Arc<dyn Clock>, began: u64) {
+/// A line that changes in place on a terminal, a line now and then anywhere else.
+async fn show(name: String, terminal: bool, stats: Arc<Stats>, clock: Arc<dyn Clock>, began: u64) {
     loop {
-        tokio::time::sleep(REFRESH).await;
+        tokio::time::sleep(if terminal { REFRESH } else { LOG_EVERY }).await;
         let elapsed = Duration::from_micros(clock.monotonic_us() - began);
-        note(&format!("\r\x1b[K{}", progress::line(&stats, elapsed)));
+        let line = progress::line(&stats, elapsed);
+        match terminal {
+            true => note(&format!("{CLEAR_LINE}{line}")),
+            false => note(&format!("{name}: {line}\n")),
+        }
     }
 }
 

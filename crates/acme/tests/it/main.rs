@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
 mod errors;
+mod explain;
 mod files;
 mod harness;
 mod kills;
