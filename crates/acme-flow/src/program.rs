@@ -4,6 +4,7 @@ use crate::expr::Expr;
 use crate::operators;
 use acme_connect::{Decode, Encode, Encoded, Format, Rows};
 use acme_types::{Batch, Chunk, Diagnostic, EventTime, Payload, Rejected, Shape, codes};
+use arrow::datatypes::FieldRef;
 use std::sync::Arc;
 
 /// The steps between one source and the destinations that it feeds. A lane runs its own [`Program::instance`].
@@ -36,8 +37,8 @@ pub struct Step {
 pub enum Operator {
     /// Keeps the rows for which the condition is true.
     Filter(Arc<dyn Expr>),
-    /// Adds columns.
-    Map(Vec<(String, Arc<dyn Expr>)>),
+    /// Adds columns. Of a field the name and metadata count; its type is what the expression yields.
+    Map(Vec<(FieldRef, Arc<dyn Expr>)>),
     /// Sends each row to the first output whose condition is true; to the last output, if it has one more than
     /// conditions, where none is.
     Route(Vec<Arc<dyn Expr>>),

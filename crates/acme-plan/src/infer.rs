@@ -6,6 +6,7 @@
 
 use crate::compile::{TICK, tick_type};
 use crate::fields::Fields;
+use crate::json_member;
 use crate::path::path;
 use crate::sql;
 use crate::stream::{Column, Found, Stream};
@@ -26,6 +27,8 @@ pub(crate) struct Resolved {
     pub(crate) logical: Expr,
     pub(crate) schema: DFSchema,
     pub(crate) data_type: DataType,
+    /// Its values are JSON text.
+    pub(crate) json: bool,
     /// It is nothing but this column.
     pub(crate) column: Option<Column>,
     /// The columns that it reads.
@@ -40,10 +43,13 @@ pub(crate) fn resolve(
     expected: Option<&DataType>,
     at: &Place,
 ) -> Result<Resolved, Diagnostic> {
-    let mut resolver = Resolver { stream, fields, at, columns: Vec::new() };
+    let mut resolver = Resolver { stream, fields, at, columns: Vec::new(), json: false };
     if resolver.walk(&mut expr, expected)?.is_none() {
         // Nothing says what it is: it is passed on as it stands in the document.
+        resolver.json = false;
         resolver.bind(&mut expr, As::Json)?;
+    } else {
+        resolver.json = false;
     }
     let column = match &expr {
         // The tick is no column of the batch: it becomes one where it is kept.
@@ -55,7 +61,7 @@ pub(crate) fn resolve(
     let schema = resolver.schema();
     let logical = sql::logical(expr, &schema).map_err(|cause| resolver.fault(cause))?;
     let data_type = sql::type_of(&logical, &schema).map_err(|cause| resolver.fault(cause))?;
-    Ok(Resolved { logical, schema, data_type, column, columns: resolver.columns })
+    Ok(Resolved { logical, schema, data_type, json: resolver.json, column, columns: resolver.columns })
 }
 
 struct Resolver<'a> {
@@ -63,6 +69,8 @@ struct Resolver<'a> {
     fields: &'a mut Fields,
     at: &'a Place,
     columns: Vec<Column>,
+    /// The whole expression is a member that is passed on as JSON.
+    json: bool,
 }
 
 /// The type of an expression, or `None` for a field whose use is still open.
@@ -417,6 +425,13 @@ impl Resolver<'_> {
                 self.use_column(column);
                 Ok(Some(kind))
             }
+            Found::Column(column) if column.json => {
+                let Some(expected) = expected else { return Ok(None) };
+                let column = column.clone();
+                let (kind, converted) = self.kind_of(expected, root)?;
+                self.json_member(expr, column, &steps, kind)?;
+                self.convert(expr, converted)
+            }
             Found::Column(column) => {
                 let message = format!("field \"{}\" is no document, it has no members", column.name);
                 Err(Diagnostic::new(&UNKNOWN_FIELD, message).at(self.at))
@@ -424,7 +439,7 @@ impl Resolver<'_> {
             Found::Member(member) => {
                 let Some(expected) = expected else { return Ok(None) };
                 steps.insert(0, PathStep::Key(member));
-                self.member(expr, DocumentPath(steps), expected).map(Some)
+                self.member(expr, DocumentPath(steps), expected)
             }
             Found::Nothing(known) => {
                 let message = format!("there is no field \"{root}\" at this step");
@@ -443,29 +458,54 @@ impl Resolver<'_> {
         expr: &mut SqlExpr,
         path: DocumentPath,
         expected: &DataType,
-    ) -> Result<DataType, Diagnostic> {
-        let (kind, converted) = match expected {
-            DataType::Boolean => (As::Bool, None),
-            DataType::Float16 | DataType::Float32 | DataType::Float64 => (As::Double, None),
-            kind if kind.is_numeric() => (As::Number, None),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time64(_) => {
-                (As::Text, Some(expected))
-            }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => (As::Text, None),
-            other => return Err(self.fault(format!("field \"{path}\" cannot be read as {other}"))),
-        };
+    ) -> Result<Typed, Diagnostic> {
+        let (kind, converted) = self.kind_of(expected, &path.to_string())?;
         let column = self.fields.want(path, kind, self.at)?;
         *expr = identifier(&column.internal);
-        let data_type = column.data_type.clone();
         self.use_column(column);
-        match converted {
-            None => Ok(data_type),
-            Some(kind) => {
-                let text = format!("arrow_cast({expr}, '{kind}')");
-                *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
-                Ok(kind.clone())
+        self.convert(expr, converted)
+    }
+
+    /// How a member is read that must have a type, and what it is converted to after that.
+    fn kind_of<'t>(
+        &self,
+        expected: &'t DataType,
+        shown: &str,
+    ) -> Result<(As, Option<&'t DataType>), Diagnostic> {
+        match expected {
+            DataType::Boolean => Ok((As::Bool, None)),
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok((As::Double, None)),
+            kind if kind.is_numeric() => Ok((As::Number, None)),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time64(_) => {
+                Ok((As::Text, Some(expected)))
             }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+                Ok((As::Text, None))
+            }
+            other => Err(self.fault(format!("field \"{shown}\" cannot be read as {other}"))),
         }
+    }
+
+    fn convert(&self, expr: &mut SqlExpr, target: Option<&DataType>) -> Result<Typed, Diagnostic> {
+        if let Some(kind) = target {
+            let text = format!("arrow_cast({expr}, '{kind}')");
+            *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
+        }
+        self.type_of(expr).map(Some)
+    }
+
+    /// Reads a member of a column of JSON.
+    fn json_member(
+        &mut self,
+        expr: &mut SqlExpr,
+        column: Column,
+        steps: &[PathStep],
+        kind: As,
+    ) -> Result<(), Diagnostic> {
+        let text = json_member::call(&identifier(&column.internal).to_string(), steps, kind);
+        *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
+        self.use_column(column);
+        Ok(())
     }
 
     /// Reads an open field in a given way.
@@ -475,12 +515,21 @@ impl Resolver<'_> {
             other => other,
         };
         let Some((root, mut steps)) = path(inner) else { return Ok(()) };
-        let Found::Member(member) = self.stream.find(&root) else { return Ok(()) };
-        steps.insert(0, PathStep::Key(member));
-        let column = self.fields.want(DocumentPath(steps), kind, self.at)?;
-        *inner = identifier(&column.internal);
-        self.use_column(column);
-        Ok(())
+        match self.stream.find(&root) {
+            Found::Member(member) => {
+                steps.insert(0, PathStep::Key(member));
+                let column = self.fields.want(DocumentPath(steps), kind, self.at)?;
+                *inner = identifier(&column.internal);
+                self.use_column(column);
+                Ok(())
+            }
+            Found::Column(column) if column.json => {
+                let column = column.clone();
+                self.json |= kind == As::Json;
+                self.json_member(inner, column, &steps, kind)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn use_column(&mut self, column: Column) {

@@ -5,6 +5,7 @@
 mod compile;
 mod fields;
 mod infer;
+mod json_member;
 mod path;
 mod planner;
 mod sql;

@@ -9,9 +9,10 @@ use acme_connect::{Content, Format, StreamInfo};
 use acme_flow::{Operator, Outlet, Program, Step, Target};
 use acme_formats::json::{As, Decoder, Wanted};
 use acme_spec::{Input, Item, PipelineSpec};
+use acme_types::batch::json_field;
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
 use acme_types::{Diagnostic, DocumentPath, Place, Shape};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion_sql::sqlparser::ast::SelectItem;
 use std::sync::Arc;
 
@@ -265,7 +266,7 @@ impl Planner<'_> {
         at: &Place,
         stream: &Stream,
         output: &mut Stream,
-        columns: &mut Vec<(String, Arc<dyn acme_flow::Expr>)>,
+        columns: &mut Vec<(Arc<Field>, Arc<dyn acme_flow::Expr>)>,
     ) -> bool {
         let Some(resolved) = self.resolve(text, stream, None, at) else {
             // Known by name all the same, so that later steps are not blamed for this one.
@@ -287,11 +288,15 @@ impl Planner<'_> {
             name: name.to_owned(),
             internal: internal.clone(),
             data_type: resolved.data_type.clone(),
-            json: false,
+            json: resolved.json,
             number: false,
         });
+        let field = match resolved.json {
+            true => json_field(&internal),
+            false => Field::new(internal, resolved.data_type.clone(), true),
+        };
         match self.compile(resolved, at) {
-            Some(expr) => columns.push((internal, expr)),
+            Some(expr) => columns.push((Arc::new(field), expr)),
             None => return false,
         }
         true

@@ -104,7 +104,8 @@ struct Functions {
 static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let all = datafusion_functions::all_default_functions()
         .into_iter()
-        .chain(datafusion_functions_nested::all_default_nested_functions());
+        .chain(datafusion_functions_nested::all_default_nested_functions())
+        .chain(crate::json_member::functions());
     let mut scalar = HashMap::new();
     for function in all {
         for alias in function.aliases() {

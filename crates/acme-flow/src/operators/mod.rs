@@ -21,7 +21,7 @@ pub(crate) fn apply(step: &Step, batch: &Batch, origin: &Origin, rejected: &mut 
         Operator::Map(columns) => {
             let exprs: Vec<_> = columns.iter().map(|(_, expr)| expr.as_ref()).collect();
             let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
-            vec![map::put(&batch, columns.iter().map(|(name, _)| &**name).zip(values))]
+            vec![map::put(&batch, columns.iter().map(|(field, _)| field).zip(values))]
         }
         Operator::Route(conditions) => {
             let exprs: Vec<_> = conditions.iter().map(AsRef::as_ref).collect();

@@ -6,11 +6,13 @@ mod decode;
 mod document;
 mod encode;
 mod number;
+mod read;
 mod value;
 
 pub use decode::{Decoder, Wanted};
 pub use encode::JsonEncoder;
 pub use number::{WIDE_NUMBER, parse_wide, write_wide};
+pub use read::read_member;
 pub use value::As;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub enum As {
     Double,
     /// `true` or `false`.
     Bool,
-    /// Any scalar as its text: strings without quotes, numbers and flags as they are written.
+    /// Any value as its text: strings without quotes, everything else as it is written.
     Scalar,
     /// Any value, as the JSON text that it is.
     Json,
@@ -45,8 +45,7 @@ impl As {
             Self::Text => "text",
             Self::Number | Self::Double => "a number",
             Self::Bool => "true or false",
-            Self::Scalar => "a single value",
-            Self::Json => "a value",
+            Self::Scalar | Self::Json => "a value",
         }
     }
 }
@@ -84,7 +83,7 @@ impl Column {
         match self {
             Self::Text(builder) if first == b'"' => builder.append_value(unescape(json)?),
             Self::Scalar(builder) if first == b'"' => builder.append_value(unescape(json)?),
-            Self::Scalar(builder) if !matches!(first, b'{' | b'[') => builder.append_value(json),
+            Self::Scalar(builder) => builder.append_value(json),
             Self::Number(numbers) if number => return numbers.append(json),
             Self::Double(builder) if number => match json.parse::<f64>() {
                 Ok(value) if value.is_finite() => builder.append_value(value),

@@ -66,5 +66,6 @@ settings: {errors: {policy: dead_letter, to: dead}}
         commit      every 1000 ms, where something moved
         bad rows    send it to "dead" with its cause
         end to end  at least once, because of "small"
-    "#]].assert_eq(&place.acme_ok(&["explain", "p.yaml"]));
+    "#]]
+    .assert_eq(&place.acme_ok(&["explain", "p.yaml"]));
 }

@@ -71,6 +71,20 @@ fn a_select_makes_rows_anew() {
 }
 
 #[test]
+fn members_of_a_computed_document_can_be_read() {
+    check(
+        r#"  - {type: map, only: [user, amount]}
+  - {type: filter, condition: "user.id LIKE 'u%'"}
+  - type: map
+    fields: {id: "user['id']", first: "user.tags[0]", tags: user.tags, text: "CAST(user.tags AS VARCHAR)"}"#,
+        EVENTS.lines().take(1).collect::<Vec<_>>().join("\n").as_str(),
+        expect![[r#"
+            {"user":{"id":"u1","tags":["a","b"]},"amount":12.50,"id":"u1","first":"a","tags":["a","b"],"text":"[\"a\",\"b\"]"}
+        "#]],
+    );
+}
+
+#[test]
 fn only_keeps_what_is_listed() {
     check(
         "  - {type: map, only: [amount, missing]}",
