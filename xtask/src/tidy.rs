@@ -47,6 +47,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
             manifest(&path, &text, &mut faults);
         }
     }
+    lock(&fs::read_to_string(root.join("Cargo.lock"))?, &mut faults);
     if faults.is_empty() {
         return Ok(());
     }
@@ -93,6 +94,19 @@ fn manifest(path: &str, text: &str, faults: &mut Vec<String>) {
     }
 }
 
+/// What must not be in the dependency tree: a second Arrow, between which no batch could cross, and a second TLS.
+fn lock(text: &str, faults: &mut Vec<String>) {
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+    if names.iter().filter(|name| **name == "\"arrow\"").count() > 1 {
+        faults.push("Cargo.lock: more than one version of arrow".to_owned());
+    }
+    for unwanted in ["aws-lc-sys", "openssl-sys", "native-tls"] {
+        if names.iter().any(|name| name.trim_matches('"') == unwanted) {
+            faults.push(format!("Cargo.lock: {unwanted}: TLS is rustls with ring"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +126,7 @@ mod tests {
             "name = \"acme-spec\"\n[dependencies]\nacme-flow.workspace = true\n",
             &mut faults,
         );
-        assert_eq!(faults.len(), 4, "{faults:#?}");
+        lock("name = \"arrow\"\nname = \"arrow\"\nname = \"openssl-sys\"\n", &mut faults);
+        assert_eq!(faults.len(), 6, "{faults:#?}");
     }
 }

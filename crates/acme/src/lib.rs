@@ -6,6 +6,7 @@ mod control;
 mod environment;
 mod pipeline;
 mod progress;
+pub mod reference;
 mod state;
 mod table;
 
