@@ -67,6 +67,19 @@ impl Source for FileSource {
         Ok(vec![self.stream.clone()])
     }
 
+    async fn sample(&mut self, rows: usize) -> Result<Vec<Chunk>, Diagnostic> {
+        self.tail = false;
+        self.open(&Positions::new()).await?;
+        let Some(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
+        if let Payload::Bytes(block) = &mut chunk.payload {
+            let end = memchr::memchr_iter(b'\n', block)
+                .nth(rows.saturating_sub(1))
+                .map_or(block.len(), |at| at + 1);
+            *block = block.slice_with_length(0, end);
+        }
+        Ok(vec![chunk])
+    }
+
     async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
         for (SplitId(name), position) in from {
             let progress: Progress = serde_json::from_str(&position.0).map_err(|error| {

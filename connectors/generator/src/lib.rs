@@ -104,6 +104,11 @@ impl Source for Generator {
         Ok(vec![self.stream()])
     }
 
+    async fn sample(&mut self, rows: usize) -> Result<Vec<Chunk>, Diagnostic> {
+        let rows = u64::try_from(rows).expect("usize is at most 64 bits");
+        Ok(vec![self.chunk(rows.min(self.rows.unwrap_or(u64::MAX)).min(BATCH))])
+    }
+
     async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
         if let Some(position) = from.get(&self.split()) {
             self.next = position.0.parse().map_err(|_| {
@@ -125,23 +130,7 @@ impl Source for Generator {
                 due => break due.min(left).min(BATCH),
             }
         };
-        let rows = self.next..self.next + due;
-        let mut columns: Vec<ArrayRef> = (0..)
-            .zip(&self.fields)
-            .map(|(index, field)| field.column(rows.clone(), self.seed, index))
-            .collect();
-        let number = |row: u64| i64::try_from(row).expect("2^63 rows take centuries");
-        columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(number))));
-        let batch =
-            RecordBatch::try_new(self.schema.clone(), columns).expect("the fields make what the schema says");
-        self.next = rows.end;
-        Ok(Some(Chunk {
-            payload: Payload::Batch(batch),
-            stream: 0,
-            split: self.split(),
-            position: Position(rows.end.to_string()),
-            origin: Origin { name: self.name.clone(), offset: rows.start },
-        }))
+        Ok(Some(self.chunk(due)))
     }
 
     async fn release(&mut self, _: &Positions) -> Result<(), Diagnostic> {
@@ -157,6 +146,27 @@ impl Generator {
             change: Change::Append,
             content: Content::Columns(self.schema.clone()),
             meta: vec![offset_field("")],
+        }
+    }
+
+    /// The next so many rows.
+    fn chunk(&mut self, count: u64) -> Chunk {
+        let rows = self.next..self.next + count;
+        let mut columns: Vec<ArrayRef> = (0..)
+            .zip(&self.fields)
+            .map(|(index, field)| field.column(rows.clone(), self.seed, index))
+            .collect();
+        let number = |row: u64| i64::try_from(row).expect("2^63 rows take centuries");
+        columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(number))));
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), columns).expect("the fields make what the schema says");
+        self.next = rows.end;
+        Chunk {
+            payload: Payload::Batch(batch),
+            stream: 0,
+            split: self.split(),
+            position: Position(rows.end.to_string()),
+            origin: Origin { name: self.name.clone(), offset: rows.start },
         }
     }
 

@@ -12,6 +12,10 @@ pub trait Source: Send {
     /// [`Chunk::stream`] counts in its order.
     fn describe(&mut self) -> impl Future<Output = Result<Vec<StreamInfo>, Diagnostic>> + Send;
 
+    /// Reads some rows as an example, about so many from each stream. It leaves no trace: nothing is created, acknowledged or
+    /// kept. Called after `describe`, and then nothing else.
+    fn sample(&mut self, rows: usize) -> impl Future<Output = Result<Vec<Chunk>, Diagnostic>> + Send;
+
     /// Connects and goes to the given positions; a split without one begins where the configuration says.
     ///
     /// Fails with [`codes::SOURCE_CHANGED`](acme_types::codes::SOURCE_CHANGED) when a position does not exist any more:
@@ -31,6 +35,8 @@ pub trait Source: Send {
 pub trait DynSource: Send {
     /// [`Source::describe`]
     fn describe(&mut self) -> Pending<'_, Result<Vec<StreamInfo>, Diagnostic>>;
+    /// [`Source::sample`]
+    fn sample(&mut self, rows: usize) -> Pending<'_, Result<Vec<Chunk>, Diagnostic>>;
     /// [`Source::open`]
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
     /// [`Source::read`]
@@ -42,6 +48,9 @@ pub trait DynSource: Send {
 impl<S: Source> DynSource for S {
     fn describe(&mut self) -> Pending<'_, Result<Vec<StreamInfo>, Diagnostic>> {
         Box::pin(Source::describe(self))
+    }
+    fn sample(&mut self, rows: usize) -> Pending<'_, Result<Vec<Chunk>, Diagnostic>> {
+        Box::pin(Source::sample(self, rows))
     }
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>> {
         Box::pin(Source::open(self, from))

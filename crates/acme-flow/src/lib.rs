@@ -11,5 +11,5 @@ mod program;
 mod stats;
 
 pub use expr::{EvalError, Expr};
-pub use program::{Operator, Outlet, Program, Step, Target};
+pub use program::{Operator, Outcome, Outlet, Program, Step, Target, Trace};
 pub use stats::{Counter, Lag, Stats};

@@ -28,6 +28,8 @@ pub struct Step {
     pub name: Arc<str>,
     /// What it does.
     pub operator: Operator,
+    /// What the user sees of a row behind it.
+    pub shape: Arc<Shape>,
     /// Who reads each of its outputs.
     pub outputs: Vec<Vec<Target>>,
 }
@@ -66,12 +68,28 @@ pub struct Outlet {
 
 /// What became of a chunk.
 #[derive(Default)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Rows by outlet.
-    pub(crate) rows: Vec<Vec<Rows>>,
-    pub(crate) rejected: Vec<Rejected>,
+    pub rows: Vec<Vec<Rows>>,
+    /// Rows that failed.
+    pub rejected: Vec<Rejected>,
     /// Rows that the source delivered, good or bad.
-    pub(crate) read: usize,
+    pub read: usize,
+    /// What went into each step and came out of it, where that was asked for.
+    pub trace: Option<Vec<Trace>>,
+}
+
+/// What one step did with one batch.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The step.
+    pub step: Arc<str>,
+    /// Rows that went in.
+    pub rows_in: usize,
+    /// What came out, by output.
+    pub outputs: Vec<Batch>,
+    /// What the user sees of a row that came out.
+    pub shape: Arc<Shape>,
 }
 
 /// What an outlet delivers, and how it is written as bytes if it is.
@@ -87,6 +105,11 @@ pub(crate) struct Instance {
 }
 
 impl Program {
+    /// Runs one chunk and keeps what each step did with it.
+    pub fn trace(&self, chunk: &Chunk, tick: EventTime) -> Result<Outcome, Diagnostic> {
+        self.instance().run_into(Outcome { trace: Some(Vec::new()), ..Outcome::default() }, chunk, tick)
+    }
+
     pub(crate) fn instance(&self) -> Instance {
         let outlet = |outlet: &Outlet| {
             (outlet.shape.clone(), outlet.format.map(|format| format.encoder(&outlet.shape)))
@@ -103,8 +126,16 @@ impl Program {
 
 impl Instance {
     pub(crate) fn run(&mut self, chunk: &Chunk, tick: EventTime) -> Result<Outcome, Diagnostic> {
-        let mut outcome =
-            Outcome { rows: self.outlets.iter().map(|_| Vec::new()).collect(), ..Outcome::default() };
+        self.run_into(Outcome::default(), chunk, tick)
+    }
+
+    fn run_into(
+        &mut self,
+        mut outcome: Outcome,
+        chunk: &Chunk,
+        tick: EventTime,
+    ) -> Result<Outcome, Diagnostic> {
+        outcome.rows = self.outlets.iter().map(|_| Vec::new()).collect();
         let columns = match (&chunk.payload, &mut self.decoder) {
             (Payload::Batch(batch), _) => batch.clone(),
             (Payload::Bytes(bytes), Some(decoder)) => {
@@ -161,6 +192,14 @@ impl Instance {
                     let steps = self.steps.clone();
                     let step = &steps[at];
                     let outputs = operators::apply(step, batch, &chunk.origin, &mut outcome.rejected);
+                    if let Some(trace) = &mut outcome.trace {
+                        trace.push(Trace {
+                            step: step.name.clone(),
+                            rows_in: batch.rows(),
+                            outputs: outputs.clone(),
+                            shape: step.shape.clone(),
+                        });
+                    }
                     for (output, targets) in outputs.iter().zip(&step.outputs) {
                         self.push(output, targets, chunk, outcome)?;
                     }

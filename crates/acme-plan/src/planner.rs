@@ -147,7 +147,8 @@ impl Planner<'_> {
         if matches!(&operator, Operator::Map(columns) if columns.is_empty()) {
             return outputs.into_iter().flatten().collect();
         }
-        self.steps.push(Step { name: item.name.as_str().into(), operator, outputs });
+        let shape = Arc::new(output.shape());
+        self.steps.push(Step { name: item.name.as_str().into(), operator, shape, outputs });
         vec![Target::Step(self.steps.len() - 1)]
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Pipeline {
     pub(crate) sources: Vec<SourceParts>,
     sinks: Vec<SinkParts>,
     pub(crate) warnings: Vec<Diagnostic>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Reads and checks a file; on errors everything that was found. Nothing is connected.

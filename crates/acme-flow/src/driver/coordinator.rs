@@ -38,9 +38,12 @@ pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, D
     .await;
     // The senders to the threads are gone by now; those that wait for a remote system are interrupted.
     let _ = cancel.send(true);
-    let _ = tokio::task::spawn_blocking(move || threads.join()).await;
+    threads.join().await;
     result
 }
+
+/// Milliseconds that threads have to end.
+const PATIENCE: u32 = 2_000;
 
 struct Threads {
     handles: Vec<JoinHandle<()>>,
@@ -83,10 +86,14 @@ impl Threads {
         self.handles.push(thread.expect("the system can start a thread"));
     }
 
-    fn join(self) {
-        for handle in self.handles {
-            // A panic was reported by the thread itself.
-            let _ = handle.join();
+    /// Waits for the threads, but not for ever: one may be inside a call of the operating system that does not return. It
+    /// holds nothing that is committed, so it may be left behind.
+    async fn join(self) {
+        for _ in 0..PATIENCE {
+            if self.handles.iter().all(JoinHandle::is_finished) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

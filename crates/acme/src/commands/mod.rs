@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod dry_run;
 mod error;
 mod explain;
 mod json_schema;

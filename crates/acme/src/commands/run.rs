@@ -1,6 +1,6 @@
 //! `acme run FILE`: a pipeline in the foreground.
 
-use super::{note, print_all};
+use super::{dry_run, note, print_all};
 use crate::control::{self, Monitor};
 use crate::state::{Lock, Running};
 use crate::{pipeline, progress};
@@ -19,6 +19,12 @@ use tokio::sync::watch;
 pub(super) struct Run {
     /// The pipeline file.
     file: String,
+    /// Read a few rows and show what each step makes of them; nothing is written anywhere.
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: how many rows to read.
+    #[arg(long, default_value_t = 10, requires = "dry_run")]
+    limit: usize,
 }
 
 /// How often the live line changes.
@@ -31,6 +37,9 @@ impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let mut pipeline = pipeline::load(&self.file)?;
         print_all(&pipeline.warnings);
+        if self.dry_run {
+            return dry_run::show(pipeline, self.limit);
+        }
         let (name, mode) = (pipeline.spec.name.clone(), pipeline.mode());
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];

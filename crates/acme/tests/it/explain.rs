@@ -69,3 +69,30 @@ settings: {errors: {policy: dead_letter, to: dead}}
     "#]]
     .assert_eq(&place.acme_ok(&["explain", "p.yaml"]));
 }
+
+#[test]
+fn a_dry_run_shows_every_step_and_writes_nothing() {
+    let place = Place::new();
+    place.write("in.jsonl", "{\"n\":1}\n{\"n\":\"x\"}\n{\"n\":3}\n{\"n\":4}\n{\"n\":5}\n");
+    place.write(
+        "p.yaml",
+        "name: dry\nsources: [{type: file, name: in, path: in.jsonl}]\ntransforms:\n  - {type: filter, name: odd, condition: \"n % 2 = 1\"}\n  - {type: map, name: more, fields: {double: \"n * 2\"}}\ndestinations: [{type: file, name: out, path: out.jsonl}]\n",
+    );
+    expect![[r#"
+        source in (in.jsonl): 4 rows
+          failed in in at in.jsonl:8: field "n" is text where the pipeline needs a number
+
+        step odd: 3 rows in, 2 out
+          {"n":1}
+          {"n":3}
+
+        step more: 2 rows in, 2 out
+          {"n":1,"double":2}
+          {"n":3,"double":6}
+
+        destination out would receive 2 rows
+          {"n":1,"double":2}
+          {"n":3,"double":6}
+    "#]].assert_eq(&place.acme_ok(&["run", "p.yaml", "--dry-run", "--limit", "4"]));
+    assert!(!place.path("out.jsonl").exists() && !place.path("state").exists());
+}

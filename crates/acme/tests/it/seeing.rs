@@ -78,3 +78,39 @@ fn a_killed_pipeline_is_shown_as_failed() {
     wait_for(&place, "failed");
     assert!(place.acme_fails(&["stop", "slow"]).contains("error[A0407]"));
 }
+
+#[test]
+fn a_second_signal_ends_a_run_that_cannot_drain() {
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        "name: stuck\nsources: [{type: generator, fields: {n: sequence}}]\ndestinations: [{type: stdout}]\n",
+    );
+    // Nobody reads the other end of the pipe, so the destination blocks.
+    let mut child = place
+        .command(&["run", "p.yaml"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    wait_for(&place, "running");
+    std::thread::sleep(Duration::from_millis(300));
+    let id = child.id().to_string();
+    let terminate = || {
+        assert!(
+            std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success()
+        );
+    };
+    terminate();
+    wait_for(&place, "stopping");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(place.acme_ok(&["status"]).contains("stuck"), "the first signal waits for the destination");
+    terminate();
+    for _ in 0..100 {
+        if child.try_wait().expect("it can be asked").is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().expect("it runs");
+    panic!("the second signal did not end it");
+}
