@@ -1,6 +1,6 @@
 //! `null`: counts rows and drops them, to measure what comes before it.
 
-use acme_connect::{Connector, Context, Fates, Maker, Prepared, Rows, Sink, SinkParts};
+use acme_connect::{AnySink, Connector, Context, Fates, Maker, Prepared, Rows, Sink, SinkParts};
 use acme_types::{Change, Config, Delivery, Diagnostic, Epoch, Role, Spec};
 
 static SPEC: Spec = Spec {
@@ -17,7 +17,7 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: Box::new(Null), format: None, reads: Vec::new() })
+    Ok(SinkParts { sink: AnySink::Plain(Box::new(Null)), format: None, reads: Vec::new() })
 }
 
 struct Null;

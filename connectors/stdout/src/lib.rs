@@ -2,7 +2,7 @@
 //!
 //! A row is written when it arrives. After a crash the rows since the last commit come again: at least once.
 
-use acme_connect::{Connector, Context, Fates, Format, Maker, Prepared, Rows, Sink, SinkParts};
+use acme_connect::{AnySink, Connector, Context, Fates, Format, Maker, Prepared, Rows, Sink, SinkParts};
 use acme_types::{Change, Config, Delivery, Diagnostic, Epoch, Role, Spec, codes};
 use std::io::{self, Write};
 
@@ -20,7 +20,7 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: Box::new(Stdout), format: Some(Format::Json), reads: Vec::new() })
+    Ok(SinkParts { sink: AnySink::Plain(Box::new(Stdout)), format: Some(Format::Json), reads: Vec::new() })
 }
 
 struct Stdout;

@@ -1,6 +1,6 @@
 //! How a connector presents itself to the binary.
 
-use crate::sink::DynSink;
+use crate::sink::AnySink;
 use crate::source::DynSource;
 use acme_formats::Encode;
 use acme_formats::json::JsonEncoder;
@@ -92,7 +92,7 @@ impl Format {
 /// A destination that is made and not yet connected.
 pub struct SinkParts {
     /// The destination.
-    pub sink: Box<dyn DynSink>,
+    pub sink: AnySink,
     /// The format in which it takes bytes; `None` for one that takes batches.
     pub format: Option<Format>,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.

@@ -13,7 +13,7 @@ pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
-pub use sink::{DynSink, Fate, Fates, Prepared, Rows, Sink};
+pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
 pub use source::{DynSource, Source};
 
 /// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.

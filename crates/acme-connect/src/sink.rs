@@ -69,6 +69,78 @@ pub trait Sink: Send {
     fn commit(&mut self, epoch: Epoch) -> impl Future<Output = Result<(), Diagnostic>> + Send;
 }
 
+/// A destination that can hold the pipeline's commit point: rows and progress take effect in one transaction of its own.
+///
+/// The engine calls `claim`, then `open`; each epoch ends with `prepare`, `commit_with`, `commit`, and nothing is written
+/// between the first two: a transaction cannot be divided. An epoch without rows has no `commit_with`. Where `claim` is not
+/// called the destination is one among several, and `prepare` must make its rows take effect by itself.
+pub trait CommitPoint: Sink {
+    /// Takes the pipeline over: from here on no predecessor's `commit_with` succeeds. Returns the name of the checkpoint that
+    /// was committed last.
+    fn claim(&mut self, writer: &str) -> impl Future<Output = Result<Option<String>, Diagnostic>> + Send;
+
+    /// Commits what was prepared together with the checkpoint's name, if this writer still owns the pipeline.
+    ///
+    /// Fails with [`codes::LOST_OWNERSHIP`](acme_types::codes::LOST_OWNERSHIP) where it does not; then nothing took effect.
+    /// After an unknown outcome the database is asked what it holds.
+    fn commit_with(
+        &mut self,
+        epoch: Epoch,
+        checkpoint: &str,
+    ) -> impl Future<Output = Result<(), Diagnostic>> + Send;
+}
+
+/// A destination of either kind.
+pub enum AnySink {
+    /// It takes part in the commit.
+    Plain(Box<dyn DynSink>),
+    /// It can also hold the commit point.
+    CommitPoint(Box<dyn DynCommitPoint>),
+}
+
+impl AnySink {
+    /// What both kinds can do.
+    pub fn sink(&mut self) -> &mut dyn DynSink {
+        match self {
+            Self::Plain(sink) => sink.as_mut(),
+            Self::CommitPoint(sink) => sink.as_mut(),
+        }
+    }
+
+    /// The commit point, where it can be one.
+    pub fn commit_point(&mut self) -> Option<&mut dyn DynCommitPoint> {
+        match self {
+            Self::Plain(_) => None,
+            Self::CommitPoint(sink) => Some(sink.as_mut()),
+        }
+    }
+}
+
+/// [`CommitPoint`], object-safe.
+pub trait DynCommitPoint: DynSink {
+    /// [`CommitPoint::claim`]
+    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>>;
+    /// [`CommitPoint::commit_with`]
+    fn commit_with<'a>(
+        &'a mut self,
+        epoch: Epoch,
+        checkpoint: &'a str,
+    ) -> Pending<'a, Result<(), Diagnostic>>;
+}
+
+impl<S: CommitPoint> DynCommitPoint for S {
+    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>> {
+        Box::pin(CommitPoint::claim(self, writer))
+    }
+    fn commit_with<'a>(
+        &'a mut self,
+        epoch: Epoch,
+        checkpoint: &'a str,
+    ) -> Pending<'a, Result<(), Diagnostic>> {
+        Box::pin(CommitPoint::commit_with(self, epoch, checkpoint))
+    }
+}
+
 /// [`Sink`], object-safe.
 pub trait DynSink: Send {
     /// [`Sink::check`]

@@ -44,11 +44,11 @@ fn checkpoint() -> Checkpoint {
         sources: [("orders".to_owned(), [(SplitId("a".into()), Position("{\"offset\":5}".into()))].into())]
             .into(),
         sinks: [("out".to_owned(), "{\"part\":1}".to_owned())].into(),
-        complete: false,
+        closed: false,
     }
 }
 
-const NAME: &str = "checkpoint-00000000000000000007-writer-81d8b8dee5326581";
+const NAME: &str = "checkpoint-00000000000000000007-writer-bbff96c3485cc88e";
 
 fn version_1() -> [(&'static str, &'static [u8]); 2] {
     [
@@ -64,7 +64,7 @@ fn version_1_is_read() {
         store.put_if_absent(name, bytes).expect("memory does not fail");
     }
     let (_, committed) = Chain::claim(store, Writer("successor".into())).expect("it is whole");
-    assert_eq!(committed.checkpoint, Some(checkpoint()));
+    assert_eq!(committed, Some(checkpoint()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::environment::ProcessEnvironment;
 use crate::state;
 use acme_connect::{Connector, Context, Maker, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
-use acme_flow::checkpoint::{Chain, LocalStore, Writer};
+use acme_flow::checkpoint::{LocalStore, Writer};
 use acme_flow::driver::{Job, JobSink, JobSource, Policy};
 use acme_plan::{DestinationInfo, Plan, plan};
 use acme_spec::{ErrorPolicy, Item, Mode, PipelineSpec, parse};
@@ -103,7 +103,7 @@ impl Pipeline {
     pub(crate) async fn check_sinks(&mut self) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         for (parts, item) in self.sinks.iter_mut().zip(&self.spec.destinations) {
-            for diagnostic in parts.sink.check().await {
+            for diagnostic in parts.sink.sink().check().await {
                 let at = diagnostic.at.clone().unwrap_or_else(|| item.at.clone());
                 found.push(diagnostic.at(&at));
             }
@@ -111,21 +111,20 @@ impl Pipeline {
         found
     }
 
-    /// Takes the commit point over and makes the job.
-    pub(crate) fn into_job(self, plan: Plan, writer: &str) -> Result<Job, Diagnostic> {
+    /// The job that a run of it is.
+    pub(crate) fn into_job(self, plan: Plan, writer: &str) -> Job {
         let directory = self.directory();
         let checkpoints = match &self.spec.settings.checkpoint_store {
             Some(url) => PathBuf::from(url.strip_prefix("file://").unwrap_or(url)).join(&self.spec.name),
             None => directory.join("checkpoints"),
         };
         let store = Arc::new(LocalStore::new(Arc::new(OsDisk), checkpoints, writer.to_owned()));
-        let (chain, committed) = Chain::claim(store, Writer(writer.to_owned()))?;
         let settings = &self.spec.settings;
         let names =
             |items: &[Item]| items.iter().map(|item| Arc::from(&*item.name)).collect::<Vec<Arc<str>>>();
         let (source_names, sink_names) = (names(&self.spec.sources), names(&self.spec.destinations));
         let interval = u64::try_from(settings.checkpoint_interval_us).unwrap_or(1_000_000);
-        Ok(Job {
+        Job {
             errors: match settings.errors {
                 ErrorPolicy::Stop => Policy::Stop,
                 ErrorPolicy::Skip => Policy::Skip,
@@ -133,8 +132,8 @@ impl Pipeline {
             },
             lanes: settings.parallelism.unwrap_or_else(cores),
             interval: Duration::from_micros(interval),
-            chain,
-            committed,
+            store,
+            writer: Writer(writer.to_owned()),
             clock: self.clock,
             stats: Arc::new(Stats::new(source_names.clone(), sink_names.clone())),
             sources: (self.sources.into_iter().zip(source_names).zip(plan.programs))
@@ -143,7 +142,7 @@ impl Pipeline {
             sinks: (self.sinks.into_iter().zip(sink_names))
                 .map(|(parts, name)| JobSink { name, sink: parts.sink, format: parts.format })
                 .collect(),
-        })
+        }
     }
 }
 

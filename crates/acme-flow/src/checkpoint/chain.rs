@@ -1,30 +1,11 @@
 //! The chain of links: who writes, and which checkpoint is the committed one.
 
 use super::format::{self, Kind};
+use super::objects::{self, Checkpoint, KEPT, Writer, damaged, io_error};
 use super::store::CheckpointStore;
-use acme_connect::Prepared;
-use acme_types::{Diagnostic, Epoch, Positions, codes};
+use acme_types::{Diagnostic, codes};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Identifies one life of one process; never used again by another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writer(pub String);
-
-/// Everything that is kept of one epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// The epoch that it ends.
-    pub epoch: Epoch,
-    /// Positions of every split of every source, moved or not, by the source's name.
-    pub sources: BTreeMap<String, Positions>,
-    /// What each destination prepared, by its name.
-    pub sinks: BTreeMap<String, Prepared>,
-    /// The run had read all its sources to their ends.
-    pub complete: bool,
-}
 
 /// One link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +13,6 @@ struct Link {
     writer: Writer,
     /// The committed checkpoint from here on; `None` before the first.
     checkpoint: Option<String>,
-}
-
-/// What the chain says when it is taken over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// The checkpoint, or `None` when nothing was ever committed.
-    pub checkpoint: Option<Checkpoint>,
 }
 
 /// The chain of one task, owned by one writer.
@@ -51,14 +25,14 @@ pub struct Chain {
     checkpoint: Option<String>,
 }
 
-/// Links and checkpoints that are kept behind the committed one.
-const KEPT: u64 = 8;
-
 impl Chain {
-    /// Takes the chain over: from here on no predecessor can commit.
+    /// Takes the chain over: from here on no predecessor can commit. Returns what was committed last.
     ///
     /// Fails with [`codes::STATE`] when the committed checkpoint is missing or damaged.
-    pub fn claim(store: Arc<dyn CheckpointStore>, writer: Writer) -> Result<(Self, Committed), Diagnostic> {
+    pub fn claim(
+        store: Arc<dyn CheckpointStore>,
+        writer: Writer,
+    ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
         let mut chain = Self { store, writer, last: 0, checkpoint: None };
         loop {
             chain.seek()?;
@@ -68,19 +42,16 @@ impl Chain {
             }
             // The predecessor was faster: its link is the last now.
         }
-        let checkpoint = chain.checkpoint.as_ref().map(|name| chain.read(name)).transpose()?;
-        Ok((chain, Committed { checkpoint }))
+        let read = |name: &String| objects::read(chain.store.as_ref(), name);
+        let checkpoint = chain.checkpoint.as_ref().map(read).transpose()?;
+        Ok((chain, checkpoint))
     }
 
     /// Commits an epoch: afterwards a restart begins from it.
     ///
     /// Fails with [`codes::LOST_OWNERSHIP`] when another writer took the chain over; then nothing was committed.
     pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Diagnostic> {
-        let bytes = format::write(Kind::Checkpoint, checkpoint);
-        let hash: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("checkpoint-{:020}-{}-{hash}", checkpoint.epoch.0, self.writer.0);
-        // A name that is taken holds the same bytes, for it contains their hash.
-        self.store.put_if_absent(&name, &bytes).map_err(|error| io_error("store a checkpoint", &error))?;
+        let name = objects::put(self.store.as_ref(), &self.writer, checkpoint)?;
         let link = Link { writer: self.writer.clone(), checkpoint: Some(name.clone()) };
         if !self.put(&link)? {
             let message = "another process took over this pipeline while it was running";
@@ -135,12 +106,6 @@ impl Chain {
         Ok(stored)
     }
 
-    fn read(&self, name: &str) -> Result<Checkpoint, Diagnostic> {
-        let bytes = self.store.get(name).map_err(|error| io_error("read the state", &error))?;
-        let bytes = bytes.ok_or_else(|| damaged(name, "it is not there"))?;
-        format::read(Kind::Checkpoint, &bytes).map_err(|cause| damaged(name, &cause))
-    }
-
     /// Removes what no restart can need. Only the owner does, and only after a commit. Failing here harms nothing:
     /// what stays is removed after the next commit.
     fn tidy(&self) {
@@ -153,25 +118,12 @@ impl Chain {
         for name in self.store.list("link-").unwrap_or_default().iter().filter(|name| old_link(name)) {
             let _ = self.store.delete(name);
         }
-        let checkpoints = self.store.list("checkpoint-").unwrap_or_default();
-        let kept = usize::try_from(KEPT).expect("a small number");
-        for name in checkpoints.iter().rev().skip(kept).filter(|name| Some(*name) != self.checkpoint.as_ref())
-        {
-            let _ = self.store.delete(name);
+        if let Some(committed) = &self.checkpoint {
+            objects::tidy(self.store.as_ref(), committed);
         }
     }
 }
 
 fn link_name(number: u64) -> String {
     format!("link-{number:020}")
-}
-
-fn damaged(name: &str, cause: &str) -> Diagnostic {
-    Diagnostic::new(&codes::STATE, format!("the pipeline's state is damaged: {name}: {cause}")).help(
-        "restore the state directory from a backup, or remove it to start again from the beginning of the sources",
-    )
-}
-
-fn io_error(what: &str, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::new(&codes::DISK, format!("cannot {what}: {error}"))
 }

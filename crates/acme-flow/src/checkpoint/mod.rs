@@ -8,8 +8,10 @@
 mod chain;
 mod format;
 mod local;
+pub(crate) mod objects;
 mod store;
 
-pub use chain::{Chain, Checkpoint, Committed, Writer};
+pub use chain::Chain;
 pub use local::LocalStore;
+pub use objects::{Checkpoint, Writer};
 pub use store::CheckpointStore;

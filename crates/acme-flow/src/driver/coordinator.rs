@@ -1,13 +1,14 @@
 //! The coordinator: starts the threads, ends epochs, commits them, ends the run.
 
+use super::commit::{Commit, Pending};
 use super::dead_letters::LetterWriter;
 use super::lanes::{Lane, LaneProgram};
 use super::sink::{SinkTask, Stream};
-use super::source::SourceTask;
+use super::source::{self, SourceTask};
 use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
-use crate::checkpoint::{Chain, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::stats::Stats;
-use acme_types::{Diagnostic, Epoch, Positions, codes};
+use acme_types::{Clock, Diagnostic, Epoch, Positions, codes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -99,9 +100,11 @@ impl Threads {
 }
 
 struct Coordinator {
-    chain: Chain,
+    commit: Commit,
     epoch: Epoch,
     positions: BTreeMap<String, Positions>,
+    /// What was committed last.
+    committed: Checkpoint,
     source_names: Vec<Arc<str>>,
     sink_names: Vec<Arc<str>>,
     sources: Vec<mpsc::Sender<ToSource>>,
@@ -119,15 +122,16 @@ async fn start(
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let before = std::mem::take(&mut job.committed.checkpoint).unwrap_or_default();
+    let (mut commit, before) = Commit::claim(job.store, job.writer, &mut job.sinks).await?;
+    let before = before.unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
-    let restored = match before.complete {
+    let restored = match before.closed {
         true => Checkpoint { epoch: before.epoch, ..Checkpoint::default() },
         false => before,
     };
     let positions = open_sources(&mut job.sources, &restored).await?;
-    let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, complete: false, ..restored };
-    job.chain.commit(&first)?;
+    let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
+    commit.first(&first, &mut job.sinks).await?;
 
     let room = job.sources.len() * (job.lanes + AHEAD + 2) + 16;
     let (sinks, inboxes): (Vec<_>, Vec<_>) = job.sinks.iter().map(|_| mpsc::channel(room)).unzip();
@@ -138,13 +142,16 @@ async fn start(
 
     let work = start_lanes(threads, &job.sources, job.lanes, &sinks, errors, &stats);
     for (index, (sink, inbox)) in job.sinks.into_iter().zip(inboxes).enumerate() {
+        let letters = dead_letters.filter(|&to| to != index).map(|to| sinks[to].clone());
         let task = SinkTask {
             index,
             prepared: first.sinks.get(&*sink.name).cloned(),
             inbox,
             reports: reports.clone(),
-            letters: dead_letters.filter(|&to| to != index).map(|to| sinks[to].clone()),
+            letters,
             errors,
+            holds_commit: commit.is_at(index),
+            held: false,
             clock: clock.clone(),
             stats: stats.clone(),
             letter_writer: LetterWriter::new(sink.format),
@@ -154,31 +161,17 @@ async fn start(
         };
         threads.connector(&sink.name, move || task.run());
     }
-    let mut sources = Vec::new();
-    for (index, JobSource { name, source, .. }) in job.sources.into_iter().enumerate() {
-        let (sender, orders) = mpsc::channel(4);
-        sources.push(sender);
-        let task = SourceTask {
-            index,
-            source,
-            positions: first.sources[&*name].clone(),
-            clock: clock.clone(),
-            lanes: work.clone(),
-            lane_count: job.lanes,
-            sinks: sinks.clone(),
-            orders,
-            reports: reports.clone(),
-        };
-        threads.connector(&name, move || task.run());
-    }
+    let source_threads = SourceThreads { clock, lanes: work, lane_count: job.lanes, sinks: &sinks, reports };
+    let sources = source_threads.start(threads, job.sources, &first.sources);
     let mut ticks = interval(job.interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
-    let (epoch, positions, chain) = (first.epoch, first.sources, job.chain);
+    let (epoch, positions) = (first.epoch, first.sources.clone());
     Ok(Coordinator {
-        chain,
+        commit,
         epoch,
         positions,
+        committed: first,
         source_names,
         sink_names,
         sources,
@@ -216,6 +209,44 @@ fn start_lanes(
     work
 }
 
+/// What the threads of all sources share.
+struct SourceThreads<'a> {
+    clock: Arc<dyn Clock>,
+    lanes: crossbeam_channel::Sender<Work>,
+    lane_count: usize,
+    sinks: &'a [mpsc::Sender<ToSink>],
+    reports: mpsc::Sender<Report>,
+}
+
+impl SourceThreads<'_> {
+    /// Starts one thread for each source; through the results they take orders.
+    fn start(
+        &self,
+        threads: &mut Threads,
+        sources: Vec<JobSource>,
+        positions: &BTreeMap<String, Positions>,
+    ) -> Vec<mpsc::Sender<ToSource>> {
+        let mut senders = Vec::new();
+        for (index, JobSource { name, source, .. }) in sources.into_iter().enumerate() {
+            let (sender, orders) = mpsc::channel(4);
+            senders.push(sender);
+            let stream = source::Stream {
+                index,
+                positions: positions[&*name].clone(),
+                sinks: self.sinks.to_vec(),
+                reports: self.reports.clone(),
+                number: 0,
+                moved: false,
+                ended: false,
+            };
+            let (clock, lanes, lane_count) = (self.clock.clone(), self.lanes.clone(), self.lane_count);
+            let task = SourceTask { source, clock, lanes, lane_count, orders, stream };
+            threads.connector(&name, move || task.run());
+        }
+        senders
+    }
+}
+
 async fn open_sources(
     sources: &mut [JobSource],
     restored: &Checkpoint,
@@ -233,20 +264,20 @@ impl Coordinator {
     async fn supervise(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<Summary, Diagnostic> {
         loop {
             if self.ended == self.sources.len() {
-                self.end_epoch(true, true, stop).await?;
-                return Ok(Summary { complete: true });
+                let complete = self.end_epoch(true, stop).await? && self.close(stop).await?;
+                return Ok(Summary { complete });
             }
             let wish = *stop.borrow_and_update();
             match wish {
                 Stop::No => {}
                 Stop::Drain => {
-                    self.end_epoch(true, false, stop).await?;
+                    self.end_epoch(true, stop).await?;
                     return Ok(Summary { complete: false });
                 }
                 Stop::Now => return Ok(Summary { complete: false }),
             }
             tokio::select! {
-                _ = self.ticks.tick() => self.end_epoch(false, false, stop).await?,
+                _ = self.ticks.tick() => { self.end_epoch(false, stop).await?; }
                 report = self.inbox.recv() => match report.expect("this side holds a sender") {
                     Report::Ended => self.ended += 1,
                     Report::Failed(diagnostic) => return Err(diagnostic),
@@ -257,13 +288,8 @@ impl Coordinator {
         }
     }
 
-    /// Barrier, prepare, commit, release. Nothing is committed where nothing moved.
-    async fn end_epoch(
-        &mut self,
-        last: bool,
-        complete: bool,
-        stop: &mut watch::Receiver<Stop>,
-    ) -> Result<(), Diagnostic> {
+    /// Barrier, prepare, commit, release. Nothing is committed where nothing moved. `false` where the run is to end at once.
+    async fn end_epoch(&mut self, last: bool, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
         let epoch = self.epoch.next();
         for source in &self.sources {
             let _ = source.send(ToSource::Barrier { epoch, last }).await;
@@ -273,7 +299,7 @@ impl Coordinator {
         let mut prepared: BTreeMap<String, String> = BTreeMap::new();
         while passed < self.sources.len() || prepared.len() < self.sinks.len() {
             match self.report(stop).await? {
-                None => return Ok(()),
+                None => return Ok(false),
                 Some(Report::Passed { source, positions, moved }) => {
                     passed += 1;
                     any_moved |= moved;
@@ -295,14 +321,14 @@ impl Coordinator {
         }
         self.epoch = epoch;
         if !any_moved && !last {
-            return Ok(());
+            self.commit.skip(&self.sinks).await;
+            return Ok(true);
         }
-        self.chain.commit(&Checkpoint {
-            epoch,
-            sources: self.positions.clone(),
-            sinks: prepared,
-            complete,
-        })?;
+        let checkpoint =
+            Checkpoint { epoch, sources: self.positions.clone(), sinks: prepared, closed: false };
+        if !self.commit(&checkpoint, stop).await? {
+            return Ok(false);
+        }
         self.stats.commits.add(1);
         for sink in &self.sinks {
             let _ = sink.send(ToSink::Commit(epoch)).await;
@@ -310,7 +336,7 @@ impl Coordinator {
         let mut committed = 0;
         while committed < self.sinks.len() {
             match self.report(stop).await? {
-                None => return Ok(()),
+                None => return Ok(false),
                 Some(Report::Committed) => committed += 1,
                 Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
             }
@@ -318,7 +344,29 @@ impl Coordinator {
         for (name, source) in self.source_names.iter().zip(&self.sources) {
             let _ = source.send(ToSource::Release(self.positions[&**name].clone())).await;
         }
-        Ok(())
+        self.committed = checkpoint;
+        Ok(true)
+    }
+
+    /// Makes a checkpoint the committed one; `false` where the run is to end at once instead.
+    async fn commit(
+        &mut self,
+        checkpoint: &Checkpoint,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<bool, Diagnostic> {
+        let pending = self.commit.epoch(checkpoint, &self.sinks).await?;
+        if matches!(pending, Pending::Until(_)) {
+            let Some(report) = self.report(stop).await? else { return Ok(false) };
+            pending.ends_with(&report)?;
+            self.commit.done(&pending);
+        }
+        Ok(true)
+    }
+
+    /// Notes that the run is over, so that the next one begins anew. Until then a restart only completes what is missing.
+    async fn close(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
+        let closed = Checkpoint { epoch: self.epoch.next(), closed: true, ..self.committed.clone() };
+        self.commit(&closed, stop).await
     }
 
     /// The next report that is about the epoch; `None` when the run is to end at once.

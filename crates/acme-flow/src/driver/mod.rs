@@ -10,6 +10,7 @@
 //! chunks under way: a source reads on only when one of its permits is free, and a chunk gives its permit back when the
 //! last destination has written it.
 
+mod commit;
 mod coordinator;
 mod dead_letters;
 mod lanes;
@@ -19,10 +20,10 @@ mod source;
 pub use coordinator::{Summary, run};
 pub use dead_letters::dead_letter_shape;
 
-use crate::checkpoint::{Chain, Committed};
+use crate::checkpoint::{CheckpointStore, Writer};
 use crate::program::Program;
 use crate::stats::Stats;
-use acme_connect::{DynSink, DynSource, Format, Rows};
+use acme_connect::{AnySink, DynSource, Format, Rows};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Job {
     /// The sources with what happens to their rows.
     pub sources: Vec<JobSource>,
-    /// The destinations.
+    /// The destinations. The first that can hold the commit point does; else it is a chain in the store.
     pub sinks: Vec<JobSink>,
     /// What to do with rows that fail.
     pub errors: Policy,
@@ -40,10 +41,10 @@ pub struct Job {
     pub lanes: usize,
     /// Time between commits.
     pub interval: Duration,
-    /// The commit point.
-    pub chain: Chain,
-    /// What it held when it was taken over.
-    pub committed: Committed,
+    /// Where checkpoints are kept.
+    pub store: Arc<dyn CheckpointStore>,
+    /// Who writes them: this life of this process.
+    pub writer: Writer,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -65,7 +66,7 @@ pub struct JobSink {
     /// Its name.
     pub name: Arc<str>,
     /// The destination.
-    pub sink: Box<dyn DynSink>,
+    pub sink: AnySink,
     /// The bytes that it takes, if it takes bytes.
     pub format: Option<Format>,
 }
@@ -130,6 +131,10 @@ enum ToSink {
     Letters(Vec<Rejected>),
     /// All other destinations have prepared: the dead letters are complete.
     Complete,
+    /// To the destination that holds the commit point: commit the epoch with this checkpoint.
+    CommitWith(Epoch, String),
+    /// To the destination that holds the commit point: nothing happened in the epoch, so nothing is committed.
+    Skip,
     /// The epoch is committed.
     Commit(Epoch),
 }

@@ -5,7 +5,7 @@ use super::lanes::stopped;
 use super::{Policy, Report, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
-use acme_connect::{Backoff, DynSink, Encoded, Fate, Prepared, Rows};
+use acme_connect::{AnySink, Backoff, Encoded, Fate, Prepared, Rows};
 use acme_types::batch::COMMITTED_AT;
 use acme_types::{Batch, Blame, Clock, Diagnostic, Epoch, EventTime, Rejected, codes};
 use arrow::array::{AsArray, UInt64Array};
@@ -19,13 +19,17 @@ use tokio::sync::mpsc;
 pub(super) struct SinkTask {
     pub(super) index: usize,
     pub(super) name: Arc<str>,
-    pub(super) sink: Box<dyn DynSink>,
+    pub(super) sink: AnySink,
     pub(super) prepared: Option<Prepared>,
     pub(super) inbox: mpsc::Receiver<ToSink>,
     pub(super) reports: mpsc::Sender<Report>,
     /// Where this destination's own rejects go, when they go to a destination.
     pub(super) letters: Option<mpsc::Sender<ToSink>>,
     pub(super) errors: Policy,
+    /// The run's commit point: nothing is written between its `prepare` and its commit.
+    pub(super) holds_commit: bool,
+    /// Prepared, and waiting for its commit.
+    pub(super) held: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stats: Arc<Stats>,
     pub(super) letter_writer: LetterWriter,
@@ -45,15 +49,22 @@ pub(super) struct Stream {
 
 impl SinkTask {
     pub(super) async fn run(mut self) -> Result<(), Diagnostic> {
-        self.sink.open(self.prepared.take().as_ref()).await?;
+        self.sink.sink().open(self.prepared.take().as_ref()).await?;
         let mut complete = self.errors != Policy::DeadLetter(self.index);
         let waits_for_letters = !complete;
         while let Some(message) = self.inbox.recv().await {
             match message {
                 ToSink::Letters(rejected) => self.write_letters(&rejected).await?,
                 ToSink::Complete => complete = true,
+                ToSink::CommitWith(epoch, checkpoint) => {
+                    let point = self.sink.commit_point().expect("only a commit point is asked");
+                    point.commit_with(epoch, &checkpoint).await?;
+                    self.report(Report::Committed).await;
+                    self.resume().await?;
+                }
+                ToSink::Skip => self.resume().await?,
                 ToSink::Commit(epoch) => {
-                    self.sink.commit(epoch).await?;
+                    self.sink.sink().commit(epoch).await?;
                     self.report(Report::Committed).await;
                 }
                 ToSink::Rows { source, number, .. } | ToSink::Barrier { source, number, .. } => {
@@ -61,15 +72,28 @@ impl SinkTask {
                     self.advance(source).await?;
                 }
             }
-            if complete && let Some((epoch, last)) = self.aligned() {
-                let prepared = self.sink.prepare(epoch, last).await?;
+            if complete
+                && !self.held
+                && let Some((epoch, last)) = self.aligned()
+            {
+                let prepared = self.sink.sink().prepare(epoch, last).await?;
                 self.report(Report::Prepared { sink: self.index, prepared }).await;
                 complete = !waits_for_letters;
-                for source in 0..self.streams.len() {
-                    self.streams[source].barrier = None;
-                    self.advance(source).await?;
+                self.held = self.holds_commit;
+                if !self.held {
+                    self.resume().await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Goes on behind the barriers.
+    async fn resume(&mut self) -> Result<(), Diagnostic> {
+        self.held = false;
+        for source in 0..self.streams.len() {
+            self.streams[source].barrier = None;
+            self.advance(source).await?;
         }
         Ok(())
     }
@@ -119,7 +143,7 @@ impl SinkTask {
         let mut backoff = Backoff::new(self.clock.monotonic_us());
         let mut refused = 0;
         loop {
-            let (again, wait) = match self.sink.write(&rows).await {
+            let (again, wait) = match self.sink.sink().write(&rows).await {
                 Ok(fates) if fates.is_empty() => return Ok(refused),
                 Ok(fates) => {
                     let (again, after, rejects) = sort_out(&self.name, &rows, fates);

@@ -2,76 +2,108 @@
 
 use super::{AHEAD, Report, ToSink, ToSource, Work};
 use acme_connect::DynSource;
-use acme_types::{Clock, Diagnostic, Positions};
+use acme_types::{Chunk, Clock, Diagnostic, Epoch, Positions};
 use crossbeam_channel::Sender;
+use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(super) struct SourceTask {
-    pub(super) index: usize,
     pub(super) source: Box<dyn DynSource>,
-    pub(super) positions: Positions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lanes: Sender<Work>,
     pub(super) lane_count: usize,
-    pub(super) sinks: Vec<mpsc::Sender<ToSink>>,
     pub(super) orders: mpsc::Receiver<ToSource>,
+    pub(super) stream: Stream,
+}
+
+/// What the rest of the run knows of the source.
+pub(super) struct Stream {
+    pub(super) index: usize,
+    pub(super) positions: Positions,
+    pub(super) sinks: Vec<mpsc::Sender<ToSink>>,
     pub(super) reports: mpsc::Sender<Report>,
+    /// The number of the next chunk or barrier.
+    pub(super) number: u64,
+    /// Something was read since the last barrier.
+    pub(super) moved: bool,
+    /// Nothing will be read any more.
+    pub(super) ended: bool,
+}
+
+/// Why reading was interrupted.
+enum Event {
+    Read(Result<Option<Chunk>, Diagnostic>, OwnedSemaphorePermit),
+    Release(Positions),
+    /// The coordinator is gone.
+    Gone,
 }
 
 impl SourceTask {
-    /// Reads until the last barrier. The source is open already.
-    pub(super) async fn run(mut self) -> Result<(), Diagnostic> {
-        let permits = Arc::new(Semaphore::new(self.lane_count + AHEAD));
-        let mut number = 0;
-        let mut moved = false;
-        let mut ended = false;
+    /// Reads until the coordinator is gone. The source is open already.
+    pub(super) async fn run(self) -> Result<(), Diagnostic> {
+        let Self { mut source, clock, lanes, lane_count, mut orders, mut stream } = self;
+        let permits = Arc::new(Semaphore::new(lane_count + AHEAD));
         loop {
-            let chunk = tokio::select! {
-                biased;
-                order = self.orders.recv() => match order {
-                    None => return Ok(()),
-                    Some(ToSource::Release(upto)) => {
-                        self.source.release(&upto).await?;
-                        continue;
-                    }
-                    Some(ToSource::Barrier { epoch, last }) => {
-                        for sink in &self.sinks {
-                            let barrier = ToSink::Barrier { source: self.index, number, epoch, last };
-                            // A destination that is gone has reported why.
-                            let _ = sink.send(barrier).await;
-                        }
-                        number += 1;
-                        let passed = Report::Passed { source: self.index, positions: self.positions.clone(), moved };
-                        let _ = self.reports.send(passed).await;
-                        moved = false;
-                        ended |= last;
-                        continue;
-                    }
-                },
-                chunk = async {
-                    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-                    (self.source.read().await, permit)
-                }, if !ended => chunk,
-            };
-            match chunk {
-                (Err(diagnostic), _) => return Err(diagnostic),
-                (Ok(None), _) => {
-                    ended = true;
-                    let _ = self.reports.send(Report::Ended).await;
+            match next(source.as_mut(), &permits, &mut orders, &mut stream).await {
+                Event::Gone => return Ok(()),
+                Event::Release(upto) => source.release(&upto).await?,
+                Event::Read(Err(diagnostic), _) => return Err(diagnostic),
+                Event::Read(Ok(None), _) => {
+                    stream.ended = true;
+                    let _ = stream.reports.send(Report::Ended).await;
                 }
-                (Ok(Some(chunk)), permit) => {
-                    self.positions.insert(chunk.split.clone(), chunk.position.clone());
-                    moved = true;
-                    let tick = self.clock.now();
-                    let work = Work { source: self.index, number, chunk, tick, permit: Arc::new(permit) };
-                    number += 1;
+                Event::Read(Ok(Some(chunk)), permit) => {
+                    stream.positions.insert(chunk.split.clone(), chunk.position.clone());
+                    stream.moved = true;
+                    let (source, number) = (stream.index, stream.number);
+                    stream.number += 1;
+                    let work = Work { source, number, chunk, tick: clock.now(), permit: Arc::new(permit) };
                     // The channel has room for every permit, so this never blocks; it fails when the lanes are gone.
-                    if self.lanes.send(work).is_err() {
+                    if lanes.send(work).is_err() {
                         return Ok(());
                     }
                 }
             }
         }
+    }
+}
+
+/// Waits for the next chunk. Barriers are passed on meanwhile, without giving up the call that reads: a source may take
+/// longer to read than an epoch lasts. Only a release gives it up, and one comes only after something was read.
+async fn next(
+    source: &mut dyn DynSource,
+    permits: &Arc<Semaphore>,
+    orders: &mut mpsc::Receiver<ToSource>,
+    stream: &mut Stream,
+) -> Event {
+    let mut read = pin!(async {
+        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        Event::Read(source.read().await, permit)
+    });
+    loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                None => return Event::Gone,
+                Some(ToSource::Release(upto)) => return Event::Release(upto),
+                Some(ToSource::Barrier { epoch, last }) => stream.barrier(epoch, last).await,
+            },
+            event = &mut read, if !stream.ended => return event,
+        }
+    }
+}
+
+impl Stream {
+    async fn barrier(&mut self, epoch: Epoch, last: bool) {
+        for sink in &self.sinks {
+            let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, last };
+            // A destination that is gone has reported why.
+            let _ = sink.send(barrier).await;
+        }
+        self.number += 1;
+        let (positions, moved) = (self.positions.clone(), std::mem::take(&mut self.moved));
+        let _ = self.reports.send(Report::Passed { source: self.index, positions, moved }).await;
+        self.ended |= last;
     }
 }

@@ -47,7 +47,7 @@ impl Run {
         let running = Running::begin(&directory, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
             let plan = pipeline.connect().await?;
-            let job = pipeline.into_job(plan, &writer_token()).map_err(one)?;
+            let job = pipeline.into_job(plan, &writer_token());
             supervise(&name, mode, job).await.map_err(one)
         });
         if result.is_ok() {

@@ -93,6 +93,7 @@ fn a_dry_run_shows_every_step_and_writes_nothing() {
         destination out would receive 2 rows
           {"n":1,"double":2}
           {"n":3,"double":6}
-    "#]].assert_eq(&place.acme_ok(&["run", "p.yaml", "--dry-run", "--limit", "4"]));
+    "#]]
+    .assert_eq(&place.acme_ok(&["run", "p.yaml", "--dry-run", "--limit", "4"]));
     assert!(!place.path("out.jsonl").exists() && !place.path("state").exists());
 }

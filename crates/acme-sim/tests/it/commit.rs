@@ -43,8 +43,8 @@ async fn life(disk: &SimDisk, number: u64, protocol: Protocol) -> Result<(), Dia
     let writer = format!("writer{number}");
     let store = Arc::new(LocalStore::new(shared.clone(), "state".into(), writer.clone()));
     let (mut chain, committed) = Chain::claim(store, Writer(writer))?;
-    let before = committed.checkpoint.unwrap_or_default();
-    if before.complete {
+    let before = committed.unwrap_or_default();
+    if before.closed {
         // The run is over; only a rename may be missing.
         return finish(shared, &before).await;
     }
@@ -66,7 +66,7 @@ async fn life(disk: &SimDisk, number: u64, protocol: Protocol) -> Result<(), Dia
             epoch,
             sources: [("count".to_owned(), positions.clone())].into(),
             sinks: [("rows".to_owned(), prepared)].into(),
-            complete: last,
+            closed: last,
         };
         match protocol {
             Protocol::Right => {
@@ -153,8 +153,8 @@ fn a_predecessor_cannot_commit_after_its_successor_has_started() {
     let checkpoint = |epoch| Checkpoint { epoch: acme_types::Epoch(epoch), ..Checkpoint::default() };
     old.commit(&checkpoint(1)).expect("it is the owner");
     let (mut new, committed) = claim("new");
-    assert_eq!(committed.checkpoint, Some(checkpoint(1)));
+    assert_eq!(committed, Some(checkpoint(1)));
     assert_eq!(old.commit(&checkpoint(2)).expect_err("it was replaced").code.id, "A0406");
     new.commit(&checkpoint(3)).expect("it is the owner");
-    assert_eq!(claim("third").1.checkpoint, Some(checkpoint(3)));
+    assert_eq!(claim("third").1, Some(checkpoint(3)));
 }

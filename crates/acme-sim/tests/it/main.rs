@@ -1,0 +1,4 @@
+//! The product's own code in worlds that die.
+
+mod commit;
+mod driver;
