@@ -27,7 +27,7 @@ pub(crate) async fn send(
     }
     let body = std::mem::take(&mut request.body).freeze();
     // Parts that are still to be sent; the first one on top.
-    let mut parts: Vec<Range<usize>> = Vec::from([0..request.items.len()]);
+    let mut parts: Vec<Range<usize>> = std::iter::once(0..request.items.len()).collect();
     while let Some(part) = parts.pop() {
         let items = &request.items[part.clone()];
         let start = if part.start == 0 { 0 } else { request.items[part.start - 1].end };

@@ -50,6 +50,7 @@ pub struct Node {
 impl Node {
     /// Starts a node; returns when it answers.
     pub fn start(engine: Engine) -> Result<Self> {
+        sweep()?;
         let home = distribution(engine)?;
         let (port, transport) = (free_port()?, free_port()?);
         let folder = cache()?.join(format!("node-{}-{port}", std::process::id()));
@@ -108,9 +109,23 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         drop(self.server.take());
-        // What a process that is still ending writes here is thrown away by the next clean-up of the system.
+        // What a process that is still ending writes here is swept away by the next start.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Removes the data of processes that are gone: a node that a static held could not do it.
+fn sweep() -> Result<()> {
+    for entry in fs::read_dir(cache()?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("node-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            // Two processes may sweep at once.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn healthy(port: u16) -> bool {
