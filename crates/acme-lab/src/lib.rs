@@ -4,6 +4,7 @@
 //! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
+pub mod elasticsearch;
 mod process;
 
 pub use process::{Server, cache, free_port, run, wait_for_port};
@@ -12,5 +13,5 @@ use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
-    Ok(())
+    elasticsearch::install()
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,20 @@ impl Server {
         Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
     }
 
+    /// Starts it so that it also ends with this process, however that ends: for servers that a static shares between
+    /// tests, because statics are never dropped.
+    ///
+    /// A shell stands between: it ends the server when its input, which this process holds, is closed. `set` gives the
+    /// arguments, the environment and the user.
+    pub fn tied(program: &Path, set: impl FnOnce(&mut Command)) -> Result<Self> {
+        const WATCH: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill -KILL "$child""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", WATCH, "sh"]).arg(program);
+        set(&mut shell);
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(shell.spawn().with_context(|| format!("cannot start {}", program.display()))?))
+    }
+
     /// The id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -64,7 +78,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended already is what was wanted.
-        let _ = self.0.kill();
+        if self.0.stdin.take().is_none() {
+            let _ = self.0.kill();
+        }
         let _ = self.0.wait();
     }
 }
