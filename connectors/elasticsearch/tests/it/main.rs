@@ -3,4 +3,5 @@
 mod real;
 mod rows;
 mod scripted;
+mod secured;
 mod server;
