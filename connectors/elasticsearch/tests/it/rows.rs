@@ -1,6 +1,8 @@
 //! Destinations from the text of a pipeline file, and rows as the engine hands them over.
 
-use acme_connect::{AnySink, Context, DynSink, Encoded, Fate, Fates, Maker, OsDisk, Rows, SinkParts, SystemClock};
+use acme_connect::{
+    AnySink, Context, DynSink, Encoded, Fate, Fates, Maker, OsDisk, Rows, SinkParts, SystemClock,
+};
 use acme_spec::Environment;
 use acme_types::batch::{OPERATION, VERSION};
 use acme_types::{Batch, Change, Delivery, Diagnostic, EventTime, Role, Shape, Spec};
@@ -49,11 +51,17 @@ pub(crate) fn make(url: &str, keys: &str) -> Result<SinkParts, Diagnostic> {
     make(&spec.destinations[0].config, &context)
 }
 
+/// The destination itself.
+pub(crate) fn unwrapped(sink: AnySink) -> Box<dyn DynSink> {
+    match sink {
+        AnySink::Plain(sink) => sink,
+        AnySink::CommitPoint(_) => unreachable!("it holds no commit point"),
+    }
+}
+
 /// The same, opened.
 pub(crate) async fn open(url: &str, keys: &str) -> Box<dyn DynSink> {
-    let AnySink::Plain(mut sink) = make(url, keys).expect("the configuration is right").sink else {
-        unreachable!("it holds no commit point")
-    };
+    let mut sink = unwrapped(make(url, keys).expect("the configuration is right").sink);
     sink.open(None).await.expect("the server answers");
     sink
 }

@@ -1,6 +1,6 @@
 //! Logins, privileges and certificates, on Elasticsearch with its security on.
 
-use crate::rows::{changes, make};
+use crate::rows::{changes, make, unwrapped};
 use acme_connect::DynSink;
 use acme_lab::elasticsearch::{Node, PASSWORD};
 use acme_types::Blame;
@@ -16,7 +16,7 @@ fn keys(index: &str, user: &str, password: &str) -> String {
 }
 
 fn sink(keys: &str) -> Box<dyn DynSink> {
-    make(&NODE.url(), keys).expect("the configuration is right").sink
+    unwrapped(make(&NODE.url(), keys).expect("the configuration is right").sink)
 }
 
 /// The destination, open. A node that has just started refuses logins for a moment.
