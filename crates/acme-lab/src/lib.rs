@@ -4,6 +4,7 @@
 //! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
+pub mod postgres;
 mod process;
 
 pub use process::{Server, cache, free_port, run, wait_for_port};

@@ -1,0 +1,4 @@
+//! The source against real servers.
+
+mod capture;
+mod harness;
