@@ -34,8 +34,8 @@ use tokio::task::JoinSet;
 
 /// Connections that copy at the same time.
 const WORKERS: usize = 2;
-/// Blocks of a table that one job copies: 128 MiB.
-const JOB_BLOCKS: u64 = 16_384;
+/// Blocks of a table that one job copies: 32 MiB.
+const JOB_BLOCKS: u64 = 4096;
 /// Bytes of a block, as nearly every server is built.
 const BLOCK: u64 = 8192;
 /// How long to wait before looking again whether a transaction has ended.
