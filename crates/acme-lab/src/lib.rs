@@ -5,6 +5,7 @@
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
 pub mod elasticsearch;
+pub mod postgres;
 mod process;
 
 pub use process::{Server, cache, free_port, run, wait_for_port};
@@ -13,5 +14,6 @@ use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
-    elasticsearch::install()
+    elasticsearch::install()?;
+    postgres::install().map(drop)
 }

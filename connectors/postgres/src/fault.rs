@@ -1,0 +1,120 @@
+//! What went wrong, as the person who must act sees it.
+
+use crate::settings::Settings;
+use crate::tls::SslMode;
+use crate::wire::{ServerError, WireError};
+use acme_types::{Blame, Diagnostic, codes};
+
+/// Says whether the connection is gone and another may go better.
+pub(crate) fn is_transient(error: &WireError) -> bool {
+    match error {
+        WireError::Io(_) | WireError::Closed => true,
+        // Shutdown, crash of another process, starting up, too many connections, connection exceptions, and a slot whose
+        // former connection the server has not missed yet.
+        WireError::Server(error) => {
+            matches!(error.code.as_str(), "57P01" | "57P02" | "57P03" | "53300" | "55006")
+                || error.code.starts_with("08")
+        }
+        WireError::Protocol(_) | WireError::Tls(_) | WireError::Credentials(_) => false,
+    }
+}
+
+impl Settings {
+    /// Names the host, never the password.
+    pub(crate) fn server(&self) -> String {
+        format!("PostgreSQL at {}:{}", self.address.host, self.address.port)
+    }
+
+    /// A failed connection or request.
+    pub(crate) fn fault(&self, error: &WireError) -> Diagnostic {
+        let server = self.server();
+        match error {
+            WireError::Io(_) | WireError::Closed => {
+                let help = "check that the server runs and that host, port and firewall let us reach it";
+                Diagnostic::new(&codes::CONNECT, format!("cannot reach {server}: {error}"))
+                    .help(help)
+                    .at(&self.at)
+            }
+            WireError::Tls(cause) => {
+                let help = if self.address.ssl == SslMode::VerifyFull || self.address.ssl == SslMode::VerifyCa
+                {
+                    "give the authority's certificate as `sslrootcert`, or use an `sslmode` that verifies less"
+                } else {
+                    "set up TLS on the server, or use `sslmode=prefer`"
+                };
+                self.user(format!("no TLS with {server}: {cause}"), help)
+            }
+            WireError::Credentials(cause) => self.user(
+                format!("cannot log in to {server}: {cause}"),
+                "put user and password into `connection`",
+            ),
+            WireError::Protocol(_) => {
+                let help = "check that the address is a PostgreSQL server's own, not a pooler's or another service's";
+                self.user(format!("{server}: {error}"), help)
+            }
+            WireError::Server(error) => self.refused(error),
+        }
+    }
+
+    /// An error that only the user can mend.
+    pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help.into()).at(&self.at);
+        diagnostic.blame = Blame::User;
+        diagnostic
+    }
+
+    /// Source: PostgreSQL documentation, "PostgreSQL Error Codes".
+    fn refused(&self, error: &ServerError) -> Diagnostic {
+        let (server, user) = (self.server(), &self.address.user);
+        let words = &error.message;
+        match error.code.as_str() {
+            "28P01" => self.user(
+                format!("{server} refuses the password of user \"{user}\""),
+                "correct user and password in `connection`",
+            ),
+            "28000" | "42501" if words.contains("replication") || words.contains("walsender") => self.user(
+                format!("{server} refuses replication: {words}"),
+                format!("run: ALTER ROLE {} REPLICATION;", crate::wire::ident(user)),
+            ),
+            "28000" => self.user(
+                format!("{server} refuses user \"{user}\": {words}"),
+                "add a line for this user, database and address to the server's pg_hba.conf",
+            ),
+            "3D000" => self.user(
+                format!("{server} has no database \"{}\"", self.address.database),
+                "correct the database in `connection`",
+            ),
+            "42501" => self.user(
+                format!("user \"{user}\" may not do this: {words}"),
+                "grant the privilege, or use another role",
+            ),
+            "53400" if words.contains("slots") => self.user(
+                format!("all replication slots of {server} are taken"),
+                "drop one that nobody uses (SELECT slot_name, active FROM pg_replication_slots), \
+                 or raise max_replication_slots and restart the server",
+            ),
+            _ if words.contains("output plugin") => self.user(
+                format!("{server} does not allow the output plugin pgoutput: {words}"),
+                "add pgoutput to the server's setting output_plugin_libraries",
+            ),
+            "57P01" | "57P02" | "57P03" | "53300" | "55006" => {
+                Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(&self.at)
+            }
+            code => {
+                let detail =
+                    if error.detail.is_empty() { String::new() } else { format!(" ({})", error.detail) };
+                let message = format!("{server} answers: {words}{detail} [{code}]");
+                let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).at(&self.at);
+                if code.starts_with("08") {
+                    diagnostic.code = &codes::CONNECT;
+                }
+                diagnostic
+            }
+        }
+    }
+
+    /// The position is not there any more.
+    pub(crate) fn changed(&self, message: String, help: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&codes::SOURCE_CHANGED, message).help(help.into()).at(&self.at)
+    }
+}

@@ -1,0 +1,324 @@
+//! Follows the slot: one task owns the replication connection, decodes, and answers the server also while nobody reads.
+
+use crate::assembler::{Assembler, Flushed, Recovered, Step};
+use crate::catalog::{self, Fault, Table};
+use crate::fault::is_transient;
+use crate::outlet::Outlet;
+use crate::pgoutput::Message;
+use crate::position::{Phase, Streaming};
+use crate::reader::Reader;
+use crate::recover;
+use crate::settings::Settings;
+use crate::wire::{Connection, WireError, frame, ident, literal, server_error, unexpected};
+use acme_connect::Backoff;
+use acme_types::{Diagnostic, Lsn};
+use bytes::{Buf, BufMut, BytesMut};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+/// A batch leaves after this time even if it is not full.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// The task that follows the slot.
+pub(crate) struct Follower {
+    settings: Arc<Settings>,
+    tables: Vec<Arc<Table>>,
+    assembler: Assembler,
+    outlet: Outlet,
+    /// The place up to which everything is committed.
+    confirmed: watch::Receiver<u64>,
+    /// For the catalog, and for values that the log does not contain.
+    sql: Option<Connection>,
+    recovered: Recovered,
+    /// How far the server says that it has read its log.
+    wal_end: u64,
+    /// When rows that wait must leave.
+    due: Option<Instant>,
+    heartbeat: Instant,
+    progress: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        tables: Vec<Arc<Table>>,
+        from: Streaming,
+        outlet: Outlet,
+        confirmed: watch::Receiver<u64>,
+    ) -> Self {
+        let assembler = Assembler::new(tables.clone(), from);
+        let heartbeat = Instant::now() + settings.heartbeat;
+        let (sql, recovered) = (None, Recovered::new());
+        Self {
+            settings,
+            tables,
+            assembler,
+            outlet,
+            confirmed,
+            sql,
+            recovered,
+            wal_end: 0,
+            due: None,
+            heartbeat,
+            progress: false,
+        }
+    }
+
+    /// Follows until something is wrong that another connection does not mend. `first` is a connection to begin with.
+    pub(crate) async fn run(mut self, mut first: Option<Connection>) -> Result<(), Diagnostic> {
+        let mut backoff = Backoff::new(self.assembler.start().0);
+        loop {
+            let fault = match self.follow(first.take()).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            self.assembler.reconnect();
+            if std::mem::take(&mut self.progress) {
+                backoff = Backoff::new(self.assembler.start().0);
+            }
+            let wait = match &fault {
+                Fault::Wire(error) if is_transient(error) => backoff.wait(),
+                _ => None,
+            };
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(self.settings.explain(fault)),
+            }
+        }
+    }
+
+    async fn follow(&mut self, first: Option<Connection>) -> Result<(), Fault> {
+        let mut connection = match first {
+            Some(connection) => connection,
+            None => Connection::open(&self.settings.address, true).await?,
+        };
+        let timeout =
+            connection.value("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'").await?;
+        let timeout_ms = timeout.and_then(|text| text.parse().ok()).filter(|ms| *ms > 0).unwrap_or(60_000);
+        let start = format!(
+            "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {})",
+            ident(&self.settings.slot),
+            self.assembler.start(),
+            literal(&ident(&self.settings.publication))
+        );
+        connection.copy(&start).await?;
+        let period = self.settings.heartbeat.min(Duration::from_millis(timeout_ms / 4));
+        let mut ticks = interval(period.max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.due.unwrap_or_else(Instant::now);
+            tokio::select! {
+                filled = connection.fill() => {
+                    filled?;
+                    self.drain(&mut connection, &mut ticks).await?;
+                }
+                () = sleep_until(due), if self.due.is_some() => self.flush(&mut connection, &mut ticks).await?,
+                changed = self.confirmed.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.status(&mut connection).await?;
+                }
+                _ = ticks.tick() => self.status(&mut connection).await?,
+            }
+            if self.heartbeat <= Instant::now() {
+                self.heartbeat = Instant::now() + self.settings.heartbeat;
+                if let Some(flushed) = self.assembler.heartbeat(self.wal_end) {
+                    self.deliver(flushed, &mut connection, &mut ticks).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes all whole messages that have come.
+    async fn drain(&mut self, connection: &mut Connection, ticks: &mut Interval) -> Result<(), Fault> {
+        let mut inbox = std::mem::take(connection.inbox());
+        let mut at = 0;
+        while let Some((tag, body)) = frame(&inbox[at..])? {
+            let (start, end) = (at + body.start, at + body.end);
+            match tag {
+                b'd' => self.copy_data(&inbox[start..end], &inbox[end..], connection, ticks).await?,
+                b'E' => return Err(server_error(&inbox[start..end]).into()),
+                b'N' | b'S' => {}
+                b'c' | b'C' | b'Z' => return Err(WireError::Closed.into()),
+                other => return Err(unexpected(other, "replication").into()),
+            }
+            at = end;
+        }
+        inbox.advance(at);
+        *connection.inbox() = inbox;
+        self.recovered.clear();
+        Ok(())
+    }
+
+    /// Source: protocol documentation, "Streaming Replication Protocol": `XLogData` and the primary's keepalive.
+    async fn copy_data(
+        &mut self,
+        body: &[u8],
+        ahead: &[u8],
+        connection: &mut Connection,
+        ticks: &mut Interval,
+    ) -> Result<(), Fault> {
+        let mut reader = Reader(body);
+        match reader.u8().map_err(WireError::from)? {
+            b'w' => {
+                reader.take(24).map_err(WireError::from)?;
+                self.message(reader.0, ahead, connection, ticks).await?;
+                if self.assembler.is_full() {
+                    self.flush(connection, ticks).await?;
+                } else if self.due.is_none() && !self.assembler.is_empty() {
+                    self.due = Some(Instant::now() + LATENCY);
+                }
+            }
+            b'k' => {
+                self.wal_end = reader.u64().map_err(WireError::from)?;
+                let _clock = reader.i64().map_err(WireError::from)?;
+                if reader.u8().map_err(WireError::from)? != 0 {
+                    self.status(connection).await?;
+                }
+            }
+            other => return Err(unexpected(other, "replication").into()),
+        }
+        Ok(())
+    }
+
+    async fn message(
+        &mut self,
+        bytes: &[u8],
+        ahead: &[u8],
+        connection: &mut Connection,
+        ticks: &mut Interval,
+    ) -> Result<(), Fault> {
+        loop {
+            match self.assembler.message(bytes, &self.recovered)? {
+                Step::Next => return Ok(()),
+                Step::Recover => {
+                    let mut sql = self.sql().await?;
+                    self.recover(&mut sql, bytes, ahead, connection, ticks).await?;
+                    self.sql = Some(sql);
+                }
+                Step::Relation => {
+                    self.relation(bytes, connection, ticks).await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Fetches what a row lacks; the server hears of us meanwhile.
+    async fn recover(
+        &mut self,
+        sql: &mut Connection,
+        bytes: &[u8],
+        ahead: &[u8],
+        connection: &mut Connection,
+        ticks: &mut Interval,
+    ) -> Result<(), Fault> {
+        let work = recover::fetch(sql, &self.assembler, bytes, ahead, &mut self.recovered);
+        tokio::pin!(work);
+        loop {
+            let confirmed = *self.confirmed.borrow();
+            tokio::select! {
+                done = &mut work => return done,
+                _ = ticks.tick() => send_status(connection, self.wal_end, confirmed).await?,
+            }
+        }
+    }
+
+    /// The stream announces a table that looks different from what was described. If the table still is as described, the
+    /// announcement is an old one, from before the description; else the description is out of date, and only a new one
+    /// can go on from exactly here.
+    async fn relation(
+        &mut self,
+        bytes: &[u8],
+        connection: &mut Connection,
+        ticks: &mut Interval,
+    ) -> Result<(), Fault> {
+        let Ok(Message::Relation(relation)) = Message::parse(bytes) else { return Ok(()) };
+        let mut sql = self.sql().await?;
+        let described = catalog::tables(&mut sql, &self.settings).await;
+        self.sql = Some(sql);
+        let same = |now: &Vec<Arc<Table>>| {
+            let mut pairs = now.iter().zip(&self.tables);
+            pairs.all(|(now, then)| now.columns == then.columns && now.key == then.key)
+        };
+        match described {
+            Ok(now) if same(&now) => {
+                self.assembler.map(&relation, true);
+                Ok(())
+            }
+            Err(Fault::Wire(error)) => Err(error.into()),
+            _ => {
+                self.flush(connection, ticks).await?;
+                let message =
+                    format!("the columns of table {}.{} have changed", relation.schema, relation.table);
+                let help = "start the pipeline again: it goes on exactly here, with the table's new columns";
+                Err(self.settings.changed(message, help).into())
+            }
+        }
+    }
+
+    async fn sql(&mut self) -> Result<Connection, WireError> {
+        match self.sql.take() {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&self.settings.address, false).await,
+        }
+    }
+
+    async fn flush(&mut self, connection: &mut Connection, ticks: &mut Interval) -> Result<(), Fault> {
+        self.due = None;
+        self.progress = true;
+        for flushed in self.assembler.flush() {
+            self.deliver(flushed, connection, ticks).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a batch over, however long that takes; meanwhile the server hears of us.
+    ///
+    /// If the connection fails meanwhile, the batch is handed over all the same: it has left the assembler.
+    async fn deliver(
+        &mut self,
+        flushed: Flushed,
+        connection: &mut Connection,
+        ticks: &mut Interval,
+    ) -> Result<(), Fault> {
+        let mut broken = None;
+        let permit = loop {
+            tokio::select! {
+                permit = self.outlet.reserve() => break permit,
+                _ = ticks.tick(), if broken.is_none() => {
+                    let confirmed = *self.confirmed.borrow();
+                    broken = send_status(connection, self.wal_end, confirmed).await.err();
+                }
+            }
+        };
+        let Some(permit) = permit else { return Ok(()) };
+        let Flushed { stream, batch, position } = flushed;
+        let offset = position.lsn;
+        permit.send(Ok(self.outlet.chunk(stream, batch, Phase::Stream(position), offset)));
+        broken.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn status(&self, connection: &mut Connection) -> Result<(), WireError> {
+        let confirmed = *self.confirmed.borrow();
+        send_status(connection, self.wal_end, confirmed).await
+    }
+}
+
+/// Source: protocol documentation, "Standby status update": written, flushed, applied, clock, reply wanted. Flushed is what
+/// the server may forget; the clock is only shown by it.
+async fn send_status(connection: &mut Connection, wal_end: u64, confirmed: u64) -> Result<(), WireError> {
+    let mut out = BytesMut::with_capacity(39);
+    out.put_u8(b'd');
+    out.put_i32(38);
+    out.put_u8(b'r');
+    out.put_u64(Lsn(wal_end.max(confirmed)).0);
+    out.put_u64(confirmed);
+    out.put_u64(confirmed);
+    out.put_i64(0);
+    out.put_u8(0);
+    connection.send(&out).await
+}
