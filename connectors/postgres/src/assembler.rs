@@ -193,7 +193,7 @@ impl Assembler {
                 (ours.type_oid, ours.type_modifier) == (theirs.type_oid, theirs.type_modifier)
             })
         });
-        if !anyway && !(same_type && absent.is_empty()) {
+        if !anyway && (!same_type || !absent.is_empty()) {
             return false;
         }
         self.relations.insert(relation.id, Some(Arc::new(Mapped { stream, to, absent })));

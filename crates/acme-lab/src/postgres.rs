@@ -63,6 +63,42 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// A server that speaks TLS, with a certificate for `localhost`; [`Self::authority`] has signed it.
+    pub fn with_tls() -> Result<Self> {
+        let programs = install()?;
+        let port = free_port()?;
+        let directory = std::env::temp_dir().join(format!("acme-lab-pg-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let mut postgres = Self { programs, directory, port, server: None };
+        postgres.certify()?;
+        let file = |name: &str| postgres.directory.join(name).display().to_string();
+        let (certificate, key) = (file("server.crt"), file("server.key"));
+        postgres.initialise(&[("ssl", "on"), ("ssl_cert_file", &certificate), ("ssl_key_file", &key)])?;
+        postgres.launch()?;
+        Ok(postgres)
+    }
+
+    /// The certificate of the authority of [`Self::with_tls`].
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.directory.join("ca.crt")
+    }
+
+    fn certify(&self) -> Result<()> {
+        let openssl = |arguments: &str| {
+            run(Command::new("openssl").current_dir(&self.directory).args(arguments.split(' ')))
+        };
+        let new = "req -newkey rsa:2048 -nodes";
+        openssl(&format!("{new} -x509 -days 30 -subj /CN=lab -keyout ca.key -out ca.crt"))?;
+        openssl(&format!("{new} -subj /CN=localhost -keyout server.key -out server.csr"))?;
+        std::fs::write(self.directory.join("names"), "subjectAltName=DNS:localhost\n")?;
+        openssl(
+            "x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -out server.crt",
+        )?;
+        run(Command::new("chmod").arg("600").arg(self.directory.join("server.key")))?;
+        Ok(())
+    }
+
     fn initialise(&self, settings: &[(&str, &str)]) -> Result<()> {
         std::fs::write(self.directory.join("password"), PASSWORD)?;
         if is_root()? {

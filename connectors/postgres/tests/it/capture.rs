@@ -130,3 +130,45 @@ async fn the_server_hears_of_a_source_that_nobody_reads() {
     assert_eq!(pid(), before, "the connection lives on");
     harness.take(100_000 - first).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_column_lists_partitions_and_missing_keys_are_copied_as_they_are_streamed() {
+    let postgres = Postgres::start().unwrap();
+    postgres
+        .psql(
+            "CREATE TABLE f (id int PRIMARY KEY, a int, secret text, twice int GENERATED ALWAYS AS (a * 2) STORED);
+             CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);
+             CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+             CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);
+             CREATE TABLE k (id int, name text); ALTER TABLE k REPLICA IDENTITY FULL;
+             CREATE PUBLICATION acme_pub FOR TABLE f (id, a) WHERE (id > 1), p, k WITH (publish_via_partition_root);
+             INSERT INTO f VALUES (1, 1, 'x'), (2, 2, 'x'); INSERT INTO p VALUES (1), (11); INSERT INTO k VALUES (1, 'a')",
+        )
+        .unwrap();
+    let mut harness = Harness::capture(&postgres, "f p k").await;
+    let sorted = |rows: &[Row]| {
+        let mut lines: Vec<String> =
+            rows.iter().zip(short(rows)).map(|(row, line)| format!("{} {line}", row.table)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let copied = harness.take(4).await;
+    let expected = ["public.f INSERT 2 2", "public.k INSERT 1 a", "public.p INSERT 1", "public.p INSERT 11"];
+    assert_eq!(sorted(&copied), expected);
+    assert!(harness.streams[2].key.is_empty());
+    postgres
+        .psql(
+            "INSERT INTO f VALUES (0, 1, 'x'), (3, 3, 'x'); INSERT INTO p VALUES (2), (12);
+             INSERT INTO k VALUES (2, 'b'); DELETE FROM k WHERE id = 1",
+        )
+        .unwrap();
+    let streamed = harness.take(5).await;
+    let expected = [
+        "public.f INSERT 3 3",
+        "public.k DELETE 1 a",
+        "public.k INSERT 2 b",
+        "public.p INSERT 12",
+        "public.p INSERT 2",
+    ];
+    assert_eq!(sorted(&streamed), expected);
+}

@@ -116,3 +116,29 @@ async fn a_server_without_logical_log_is_refused_before_anything_is_created() {
     says(&fault, "wal_level \"replica\"", "ALTER SYSTEM SET wal_level = logical");
     assert_eq!(postgres.psql("SELECT count(*) FROM pg_publication").unwrap().trim(), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_verifies_what_the_mode_says() {
+    let postgres = Postgres::with_tls().unwrap();
+    postgres.psql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").unwrap();
+    let url = |host: &str, query: &str| format!("{}?{query}", postgres.url().replace("127.0.0.1", host));
+    let root = format!("sslrootcert={}", postgres.authority().display());
+    let tables = [("tables", "t")];
+    for good in [
+        url("127.0.0.1", "sslmode=require"),
+        url("127.0.0.1", "sslmode=prefer"),
+        url("127.0.0.1", &format!("sslmode=verify-ca&{root}")),
+        url("localhost", &format!("sslmode=verify-full&{root}")),
+    ] {
+        let mut harness = Harness::open(&good, &tables, &Positions::new()).await.unwrap();
+        assert_eq!(harness.take(1).await[0].get("id"), Some("1"), "{good}");
+    }
+    for bad in [
+        url("127.0.0.1", &format!("sslmode=verify-full&{root}")),
+        url("localhost", "sslmode=verify-full"),
+        url("localhost", "sslmode=verify-ca&sslrootcert=/nowhere"),
+    ] {
+        let fault = refused(&bad, &tables, &Positions::new()).await;
+        says(&fault, "no TLS with PostgreSQL at", "sslrootcert");
+    }
+}

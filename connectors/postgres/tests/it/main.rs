@@ -1,5 +1,7 @@
 //! The source against real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod capture;
 mod errors;
 mod harness;
