@@ -13,5 +13,6 @@ use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
+    postgres::install()?;
     Ok(())
 }

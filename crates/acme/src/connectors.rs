@@ -8,6 +8,7 @@ pub static CONNECTORS: &[&Connector] = &[
     &connector_file::SOURCE,
     &connector_file::DESTINATION,
     &connector_generator::SOURCE,
+    &connector_postgres::SOURCE,
     &connector_stdout::DESTINATION,
 ];
 
