@@ -33,21 +33,20 @@ pub(crate) async fn fetch(
 ) -> Result<(), crate::catalog::Fault> {
     let (mut wanted, mut xids) = (Wanted::new(), BTreeSet::from_iter(assembler.xid()));
     want(assembler, message, &mut wanted);
+    // What was fetched serves every message that has come, so all their transactions must be seen. Keys are collected only
+    // up to a number, and as long as the table is described as now.
     let (mut rest, mut count) = (ahead, 1);
     while let Some((b'd', body)) = frame(rest)? {
         // `XLogData`: its header of 25 bytes, then the message.
         let message = rest.get(body.start + 25..body.end).filter(|_| rest[body.start] == b'w');
         match message.map(|message| (message, Message::parse(message))) {
             Some((_, Ok(Message::Begin { xid, .. }))) => drop(xids.insert(xid)),
-            Some((_, Ok(Message::Relation(_)))) => break,
-            Some((message, Ok(Message::Update { .. }))) => {
+            Some((_, Ok(Message::Relation(_)))) => count = ROWS_MAX,
+            Some((message, Ok(Message::Update { .. }))) if count < ROWS_MAX => {
                 want(assembler, message, &mut wanted);
                 count += 1;
             }
             _ => {}
-        }
-        if count >= ROWS_MAX {
-            break;
         }
         rest = &rest[body.end..];
     }

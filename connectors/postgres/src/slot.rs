@@ -40,10 +40,10 @@ pub(crate) async fn check(sql: &mut Connection, settings: &Settings) -> Result<(
     }
     let query = format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {name}");
     let published = sql.query(&query).await?;
-    let is_published = |table: &&crate::settings::TableName| {
+    let is_missing = |table: &&crate::settings::TableName| {
         !published.iter().any(|row| text(row, 0) == table.schema && text(row, 1) == table.table)
     };
-    let missing: Vec<_> = settings.tables.iter().filter(is_published).collect();
+    let missing: Vec<_> = settings.tables.iter().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }

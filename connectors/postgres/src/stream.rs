@@ -270,10 +270,12 @@ impl Follower {
     async fn flush(&mut self, connection: &mut Connection, ticks: &mut Interval) -> Result<(), Fault> {
         self.due = None;
         self.progress = true;
+        // All of them leave, even if the connection breaks meanwhile: the assembler has let go of them.
+        let mut result = Ok(());
         for flushed in self.assembler.flush() {
-            self.deliver(flushed, connection, ticks).await?;
+            result = result.and(self.deliver(flushed, connection, ticks).await);
         }
-        Ok(())
+        result
     }
 
     /// Hands a batch over, however long that takes; meanwhile the server hears of us.
