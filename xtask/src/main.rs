@@ -3,6 +3,7 @@
 mod tidy;
 
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::Command;
 
 fn main() -> Result<()> {
@@ -18,7 +19,35 @@ fn main() -> Result<()> {
 fn test() -> Result<()> {
     tidy::check(&tidy::root()?)?;
     acme_lab::install_all()?;
-    cargo(&["test", "--release", "--workspace", "--locked"])
+    cargo(&["test", "--release", "--workspace", "--locked"])?;
+    command_one(&tidy::root()?)
+}
+
+/// The README's first command, word for word, and what it promises.
+fn command_one(root: &Path) -> Result<()> {
+    let readme = std::fs::read_to_string(root.join("README.md")).context("README.md cannot be read")?;
+    let command = readme
+        .lines()
+        .find(|line| line.starts_with("cargo run "))
+        .context("README.md has no first command")?;
+    let out = root.join("out/quickstart");
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    let state = root.join("target/command-one");
+    let status =
+        Command::new("sh").args(["-c", command]).current_dir(root).env("ACME_STATE_DIR", state).status()?;
+    let count = |name: &str| -> Result<usize> {
+        Ok(std::fs::read_to_string(out.join(name))
+            .with_context(|| format!("{name} is missing"))?
+            .lines()
+            .count())
+    };
+    let rows = count("large.jsonl")? + count("pending.jsonl")? + count("small.jsonl")?;
+    if !status.success() || rows != 160_014 {
+        bail!("`{command}` ended with {status} and {rows} rows");
+    }
+    Ok(())
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
