@@ -51,7 +51,14 @@ fn command_one(root: &Path) -> Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
-    let status = Command::new(env!("CARGO")).args(arguments).status().context("cargo cannot be started")?;
+    let mut command = Command::new(env!("CARGO"));
+    // What cargo says of xtask to xtask would make build scripts believe that they are not up to date.
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        command.env_remove(name);
+    }
+    let status = command.args(arguments).status().context("cargo cannot be started")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }
