@@ -24,6 +24,7 @@ use crate::recover::Snapshot;
 use crate::rows::{RowMeta, TableRows};
 use crate::settings::Settings;
 use crate::wire::{Connection, WireError, ident, literal, server_error, unexpected};
+use acme_connect::failpoint;
 use acme_types::{Diagnostic, Lsn};
 use arrow::array::RecordBatch;
 use std::collections::VecDeque;
@@ -122,6 +123,7 @@ pub(crate) async fn copy(
             }
             Copied::Rows(stream, batch) => {
                 if let Some((stream, batch)) = held.replace((stream, batch)) {
+                    failpoint("postgres.copy");
                     let phase = Phase::Copy(copying.clone());
                     if !outlet.send(Ok(outlet.chunk(stream, batch, phase, copying.point))).await {
                         return Ok(kept.connection);

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::slot;
 use crate::stream::Follower;
 use crate::wire::Connection;
-use acme_connect::{Context, Source, SourceParts, StreamInfo};
+use acme_connect::{Context, Source, SourceParts, StreamInfo, failpoint};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::array::RecordBatch;
 use std::collections::BTreeSet;
@@ -109,6 +109,7 @@ impl Source for PostgresSource {
     async fn release(&mut self, upto: &Positions) -> Result<(), Diagnostic> {
         for position in upto.values() {
             if let Phase::Stream(streaming) = Place::parse(position)?.phase {
+                failpoint("postgres.release");
                 self.confirmed.send_replace(streaming.lsn);
             }
         }
@@ -141,6 +142,7 @@ impl PostgresSource {
         let system = slot::identify(&mut replication).await?;
         slot::publish(&mut sql, settings).await?;
         let slot = slot::acquire(&mut sql, &mut replication, settings).await?;
+        failpoint("postgres.slot");
         let rows = sql.query("SELECT txid_current_snapshot()").await?;
         let horizon = Snapshot::parse(rows.first()).next();
         let point = slot.point.0;
@@ -199,6 +201,7 @@ async fn work(
             if !settings.cdc {
                 return Ok(());
             }
+            failpoint("postgres.handover");
             // The other one stood idle for as long as the copy took, and is at worst a reason to connect again.
             replication = replication.or(Some(connection));
             from

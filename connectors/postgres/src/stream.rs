@@ -10,7 +10,7 @@ use crate::reader::Reader;
 use crate::recover;
 use crate::settings::Settings;
 use crate::wire::{Connection, WireError, frame, ident, literal, server_error, unexpected};
-use acme_connect::Backoff;
+use acme_connect::{Backoff, failpoint};
 use acme_types::{Diagnostic, Lsn};
 use bytes::{Buf, BufMut, BytesMut};
 use std::sync::Arc;
@@ -103,6 +103,7 @@ impl Follower {
             self.assembler.start(),
             literal(&ident(&self.settings.publication))
         );
+        failpoint("postgres.stream");
         connection.copy(&start).await?;
         let period = self.settings.heartbeat.min(Duration::from_millis(timeout_ms / 4));
         let mut ticks = interval(period.max(Duration::from_millis(10)));

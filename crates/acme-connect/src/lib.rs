@@ -4,6 +4,7 @@
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
 mod connector;
+mod failpoint;
 mod os;
 mod retry;
 mod sink;
@@ -11,6 +12,7 @@ mod source;
 
 pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
+pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};

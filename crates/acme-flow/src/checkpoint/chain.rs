@@ -3,6 +3,7 @@
 use super::format::{self, Kind};
 use super::objects::{self, Checkpoint, KEPT, Writer, damaged, io_error};
 use super::store::CheckpointStore;
+use acme_connect::failpoint;
 use acme_types::{Diagnostic, codes};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Chain {
     /// Fails with [`codes::LOST_OWNERSHIP`] when another writer took the chain over; then nothing was committed.
     pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Diagnostic> {
         let name = objects::put(self.store.as_ref(), &self.writer, checkpoint)?;
+        failpoint("epoch.stored");
         let link = Link { writer: self.writer.clone(), checkpoint: Some(name.clone()) };
         if !self.put(&link)? {
             let message = "another process took over this pipeline while it was running";

@@ -8,6 +8,7 @@ use super::source::{self, SourceTask};
 use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
 use crate::checkpoint::Checkpoint;
 use crate::stats::Stats;
+use acme_connect::failpoint;
 use acme_types::{Clock, Diagnostic, Epoch, Positions, codes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -291,6 +292,7 @@ impl Coordinator {
     /// Barrier, prepare, commit, release. Nothing is committed where nothing moved. `false` where the run is to end at once.
     async fn end_epoch(&mut self, last: bool, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
         let epoch = self.epoch.next();
+        failpoint("epoch.barrier");
         for source in &self.sources {
             let _ = source.send(ToSource::Barrier { epoch, last }).await;
         }
@@ -324,12 +326,14 @@ impl Coordinator {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
+        failpoint("epoch.prepared");
         let checkpoint =
             Checkpoint { epoch, sources: self.positions.clone(), sinks: prepared, closed: false };
         if !self.commit(&checkpoint, stop).await? {
             return Ok(false);
         }
         self.stats.commits.add(1);
+        failpoint("epoch.committed");
         for sink in &self.sinks {
             let _ = sink.send(ToSink::Commit(epoch)).await;
         }
@@ -341,6 +345,7 @@ impl Coordinator {
                 Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
             }
         }
+        failpoint("epoch.published");
         for (name, source) in self.source_names.iter().zip(&self.sources) {
             let _ = source.send(ToSource::Release(self.positions[&**name].clone())).await;
         }

@@ -5,7 +5,7 @@ use super::lanes::stopped;
 use super::{Policy, Report, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
-use acme_connect::{AnySink, Backoff, Encoded, Fate, Prepared, Rows};
+use acme_connect::{AnySink, Backoff, Encoded, Fate, Prepared, Rows, failpoint};
 use acme_types::batch::COMMITTED_AT;
 use acme_types::{Batch, Blame, Clock, Diagnostic, Epoch, EventTime, Rejected, codes};
 use arrow::array::{AsArray, UInt64Array};
@@ -143,7 +143,10 @@ impl SinkTask {
         let mut backoff = Backoff::new(self.clock.monotonic_us());
         let mut refused = 0;
         loop {
-            let (again, wait) = match self.sink.sink().write(&rows).await {
+            failpoint("sink.write");
+            let written = self.sink.sink().write(&rows).await;
+            failpoint("sink.written");
+            let (again, wait) = match written {
                 Ok(fates) if fates.is_empty() => return Ok(refused),
                 Ok(fates) => {
                     let (again, after, rejects) = sort_out(&self.name, &rows, fates);
