@@ -8,5 +8,5 @@ mod explain;
 mod files;
 mod harness;
 mod kills;
-mod realtime_users;
+mod road;
 mod seeing;
