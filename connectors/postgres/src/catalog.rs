@@ -38,7 +38,7 @@ pub(crate) struct TableColumn {
 /// What the publication says of a table.
 struct Published {
     filter: Option<String>,
-    columns: Option<Vec<String>>,
+    columns: Vec<String>,
 }
 
 impl Table {
@@ -173,12 +173,9 @@ async fn table(
     } else {
         None
     };
-    let (filter, listed) = published.map_or((None, None), |published| (published.filter, published.columns));
-    let columns = columns(sql, oid, &key, settings.decimals_as_text).await?;
-    let columns: Vec<TableColumn> = columns
-        .into_iter()
-        .filter(|column| listed.as_ref().is_none_or(|listed| listed.contains(&column.name)))
-        .collect();
+    let (filter, listed) =
+        published.map_or((None, None), |published| (published.filter, Some(published.columns)));
+    let columns = columns(sql, oid, &key, listed.as_deref(), settings.decimals_as_text).await?;
     let visible = columns.iter().map(|column| Arc::new(column.kind.field(&column.name)));
     let schema = Arc::new(Schema::new(visible.chain(hidden_fields()).collect::<Vec<_>>()));
     let bytes = text(row, 4).parse().unwrap_or(0);
@@ -219,26 +216,28 @@ async fn published(
     let rows = sql.query(&query).await?;
     Ok(rows.first().map(|first| Published {
         filter: first[0].clone(),
-        columns: Some(rows.iter().map(|row| text(row, 1).to_owned()).collect()),
+        columns: rows.iter().map(|row| text(row, 1).to_owned()).collect(),
     }))
 }
 
-/// The columns that are stored and sent: generated ones are not published, so they are not copied either. A domain is
-/// what its base type is.
+/// The columns that are sent: those of the publication's list, where there is one. Generated columns are sent only if that
+/// list has them, since version 18; those that are not sent are not copied either. A domain is what its base type is.
 async fn columns(
     sql: &mut Connection,
     oid: &str,
     key: &[String],
+    listed: Option<&[String]>,
     decimals_as_text: bool,
 ) -> Result<Vec<TableColumn>, WireError> {
     let query = format!(
         "WITH RECURSIVE base(attnum, typid, typmod) AS ( \
            SELECT attnum, atttypid, atttypmod FROM pg_attribute \
-           WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped AND attgenerated = '' \
+           WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped \
            UNION ALL \
            SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_type t ON t.oid = b.typid \
            WHERE t.typtype = 'd') \
-         SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, '') \
+         SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, ''), \
+         a.attgenerated \
          FROM base b JOIN pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
          JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' \
          LEFT JOIN pg_type e ON e.oid = t.typelem ORDER BY a.attnum"
@@ -254,7 +253,11 @@ async fn columns(
             key: key.iter().any(|key| key == text(row, 0)),
         }
     };
-    Ok(rows.iter().map(column).collect())
+    let is_sent = |row: &&Row| match listed {
+        Some(listed) => listed.iter().any(|name| name == text(row, 0)),
+        None => text(row, 7).is_empty(),
+    };
+    Ok(rows.iter().filter(is_sent).map(column).collect())
 }
 
 pub(crate) fn text(row: &Row, at: usize) -> &str {

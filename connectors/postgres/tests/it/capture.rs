@@ -14,7 +14,10 @@ fn short(rows: &[Row]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inserts_updates_deletes_and_truncates_come_in_order_with_growing_versions() {
-    let postgres = Postgres::start().unwrap();
+    operations(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn operations(postgres: &Postgres) {
     postgres
         .psql("CREATE TABLE users (id int PRIMARY KEY, name text); CREATE TABLE orders (id int)")
         .unwrap();
@@ -63,7 +66,10 @@ async fn a_full_replica_identity_gives_the_old_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_that_an_update_does_not_touch_is_never_null() {
-    let postgres = Postgres::start().unwrap();
+    untouched(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn untouched(postgres: &Postgres) {
     postgres
         .psql(
             "CREATE TABLE t (id int PRIMARY KEY, n int, big text);

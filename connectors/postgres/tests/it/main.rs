@@ -7,3 +7,4 @@ mod errors;
 mod harness;
 mod restart;
 mod values;
+mod versions;

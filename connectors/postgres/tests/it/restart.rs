@@ -62,7 +62,10 @@ fn compare(postgres: &Postgres, target: &Target) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_under_writes_loses_and_doubles_nothing() {
-    let postgres = Postgres::start().unwrap();
+    copied_under_writes(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn copied_under_writes(postgres: &Postgres) {
     tables(&postgres);
     let mut harness = Harness::open(&postgres.url(), &CDC, &Positions::new()).await.unwrap();
     let mut target = Target::default();
@@ -86,7 +89,10 @@ async fn a_copy_under_writes_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_died_is_repeated_and_older_deletes_still_apply() {
-    let postgres = Postgres::start().unwrap();
+    died(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn died(postgres: &Postgres) {
     tables(&postgres);
     let mut target = Target::default();
     let mut positions = Positions::new();
@@ -111,7 +117,10 @@ async fn a_copy_that_died_is_repeated_and_older_deletes_still_apply() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_inside_a_transaction_goes_on_exactly_there() {
-    let postgres = Postgres::start().unwrap();
+    inside_a_transaction(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn inside_a_transaction(postgres: &Postgres) {
     postgres
         .psql(
             "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE TABLE u (id int PRIMARY KEY, name text)",
