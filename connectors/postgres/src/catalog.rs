@@ -13,7 +13,13 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: TableName,
+    pub(crate) oid: u32,
+    /// `pg_class.relreplident`.
+    pub(crate) identity: u8,
+    /// In the order of their numbers.
     pub(crate) columns: Vec<TableColumn>,
+    /// The numbers of columns that were dropped or are not sent.
+    pub(crate) hidden: Vec<i16>,
     /// Names of the columns that identify a row.
     pub(crate) key: Vec<String>,
     /// Bytes of its heap; 0 where it has none of its own.
@@ -28,11 +34,17 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableColumn {
     pub(crate) name: String,
+    /// `pg_attribute.attnum`: it stays when the name changes.
+    pub(crate) attnum: i16,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
+    /// As SQL writes it.
+    pub(crate) type_name: String,
     pub(crate) kind: Kind,
     /// Part of the key.
     pub(crate) key: bool,
+    /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
+    pub(crate) missing: Option<String>,
 }
 
 /// What the publication says of a table.
@@ -175,11 +187,21 @@ async fn table(
     };
     let (filter, listed) =
         published.map_or((None, None), |published| (published.filter, Some(published.columns)));
-    let columns = columns(sql, oid, &key, listed.as_deref(), settings.decimals_as_text).await?;
+    let (columns, hidden) = columns(sql, oid, &key, listed.as_deref(), settings.decimals_as_text).await?;
     let visible = columns.iter().map(|column| Arc::new(column.kind.field(&column.name)));
     let schema = Arc::new(Schema::new(visible.chain(hidden_fields()).collect::<Vec<_>>()));
     let bytes = text(row, 4).parse().unwrap_or(0);
-    Ok(Table { name: name.clone(), columns, key, bytes, filter, schema })
+    Ok(Table {
+        name: name.clone(),
+        oid: oid.parse().unwrap_or(0),
+        identity: identity.bytes().next().unwrap_or(b'd'),
+        columns,
+        hidden,
+        key,
+        bytes,
+        filter,
+        schema,
+    })
 }
 
 /// The columns that the server sends of an old row; for `REPLICA IDENTITY FULL` the primary key, which is among them.
@@ -220,15 +242,16 @@ async fn published(
     }))
 }
 
-/// The columns that are sent: those of the publication's list, where there is one. Generated columns are sent only if that
-/// list has them, since version 18; those that are not sent are not copied either. A domain is what its base type is.
+/// The columns that are sent: those of the publication's list, where there is one; and the numbers of all others that the
+/// table has or had. Generated columns are sent only if that list has them, since version 18; those that are not sent are
+/// not copied either. A domain is what its base type is.
 async fn columns(
     sql: &mut Connection,
     oid: &str,
     key: &[String],
     listed: Option<&[String]>,
     decimals_as_text: bool,
-) -> Result<Vec<TableColumn>, WireError> {
+) -> Result<(Vec<TableColumn>, Vec<i16>), WireError> {
     let query = format!(
         "WITH RECURSIVE base(attnum, typid, typmod) AS ( \
            SELECT attnum, atttypid, atttypmod FROM pg_attribute \
@@ -237,7 +260,8 @@ async fn columns(
            SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_type t ON t.oid = b.typid \
            WHERE t.typtype = 'd') \
          SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, ''), \
-         a.attgenerated \
+         a.attgenerated, a.attnum, format_type(a.atttypid, a.atttypmod), \
+         CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END \
          FROM base b JOIN pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
          JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' \
          LEFT JOIN pg_type e ON e.oid = t.typelem ORDER BY a.attnum"
@@ -247,17 +271,25 @@ async fn columns(
         let number = |at| text(row, at).parse().unwrap_or(-1);
         TableColumn {
             name: text(row, 0).to_owned(),
+            attnum: text(row, 8).parse().unwrap_or(0),
             type_oid: text(row, 1).parse().unwrap_or(0),
             type_modifier: number(2),
+            type_name: text(row, 9).to_owned(),
             kind: Kind::of(text(row, 3), text(row, 4), number(5), text(row, 6), decimals_as_text),
             key: key.iter().any(|key| key == text(row, 0)),
+            missing: row[10].clone(),
         }
     };
     let is_sent = |row: &&Row| match listed {
         Some(listed) => listed.iter().any(|name| name == text(row, 0)),
         None => text(row, 7).is_empty(),
     };
-    Ok(rows.iter().filter(is_sent).map(column).collect())
+    let columns: Vec<TableColumn> = rows.iter().filter(is_sent).map(column).collect();
+    let numbers = format!("SELECT attnum FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0");
+    let numbers = sql.query(&numbers).await?;
+    let numbers = numbers.iter().filter_map(|row| text(row, 0).parse().ok());
+    let hidden = numbers.filter(|number| !columns.iter().any(|column| column.attnum == *number)).collect();
+    Ok((columns, hidden))
 }
 
 pub(crate) fn text(row: &Row, at: usize) -> &str {

@@ -118,6 +118,12 @@ impl Settings {
         }
     }
 
+    /// The tables look different from what was planned; everything before the change was handed over.
+    pub(crate) fn reshaped(&self, changes: &[String]) -> Diagnostic {
+        let help = "start the pipeline again: it goes on exactly here, with the tables' new columns";
+        Diagnostic::new(&codes::SCHEMA_CHANGED, changes.join("; ")).help(help).at(&self.at_tables)
+    }
+
     /// The position is not there any more.
     pub(crate) fn changed(&self, message: String, help: impl Into<String>) -> Diagnostic {
         Diagnostic::new(&codes::SOURCE_CHANGED, message).help(help.into()).at(&self.at)

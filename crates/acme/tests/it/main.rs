@@ -9,4 +9,5 @@ mod files;
 mod harness;
 mod kills;
 mod road;
+mod schema_changes;
 mod seeing;
