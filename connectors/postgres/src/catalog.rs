@@ -151,23 +151,8 @@ async fn table(
         let help = "correct `tables`; a name with capitals or dots is written as the catalog spells it, in double quotes";
         return Err(settings.user(message, help).at(&settings.at_tables).into());
     };
-    if !flag(row, 3) {
-        let user = ident(&settings.address.user);
-        let help = format!("run: GRANT SELECT ON {}.{} TO {user};", ident(&name.schema), ident(&name.table));
-        return Err(settings
-            .user(format!("table {name} may not be read"), help)
-            .at(&settings.at_tables)
-            .into());
-    }
-    let (oid, partitioned, identity) = (text(row, 0), text(row, 1) == "p", text(row, 2));
-    if partitioned && publication.is_some_and(|publication| !publication.via_root) {
-        let message = format!(
-            "{name} is partitioned, and the publication sends its changes under the partitions' names"
-        );
-        let publication = ident(&settings.publication);
-        let help = format!("run: ALTER PUBLICATION {publication} SET (publish_via_partition_root = true);");
-        return Err(settings.user(message, help).at(&settings.at_tables).into());
-    }
+    readable(settings, name, row, publication)?;
+    let (oid, identity) = (text(row, 0), text(row, 2));
     let old_rows = settings.cdc && publication.is_none_or(|publication| publication.old_rows);
     let key = key(sql, oid, identity).await?;
     if old_rows && key.is_empty() && identity != "f" {
@@ -202,6 +187,30 @@ async fn table(
         filter,
         schema,
     })
+}
+
+/// Whether its rows and changes may be read, and come under its name.
+fn readable(
+    settings: &Settings,
+    name: &TableName,
+    row: &Row,
+    publication: Option<&Publication>,
+) -> Result<(), Diagnostic> {
+    if !flag(row, 3) {
+        let user = ident(&settings.address.user);
+        let help = format!("run: GRANT SELECT ON {}.{} TO {user};", ident(&name.schema), ident(&name.table));
+        return Err(settings.user(format!("table {name} may not be read"), help).at(&settings.at_tables));
+    }
+    let partitioned = text(row, 1) == "p";
+    if partitioned && publication.is_some_and(|publication| !publication.via_root) {
+        let message = format!(
+            "{name} is partitioned, and the publication sends its changes under the partitions' names"
+        );
+        let publication = ident(&settings.publication);
+        let help = format!("run: ALTER PUBLICATION {publication} SET (publish_via_partition_root = true);");
+        return Err(settings.user(message, help).at(&settings.at_tables));
+    }
+    Ok(())
 }
 
 /// The columns that the server sends of an old row; for `REPLICA IDENTITY FULL` the primary key, which is among them.

@@ -268,6 +268,7 @@ impl Follower {
         let pairs = self.tables.iter().zip(&now);
         let changes: Vec<String> = pairs.flat_map(|(then, now)| changes::between(then, now)).collect();
         if !changes.is_empty() {
+            failpoint("postgres.changed");
             self.flush(connection, ticks).await?;
             return Err(self.settings.reshaped(&changes).into());
         }

@@ -118,9 +118,9 @@ fn find() -> Result<Option<PathBuf>> {
 pub struct Postgres {
     version: Version,
     /// The server's programs.
-    programs: PathBuf,
+    server_programs: PathBuf,
     /// The clients'.
-    clients: PathBuf,
+    programs: PathBuf,
     directory: PathBuf,
     port: u16,
     server: Option<Server>,
@@ -157,11 +157,11 @@ impl Postgres {
     }
 
     fn prepare(version: Version) -> Result<Self> {
-        let (clients, programs) = (install()?, version.programs()?);
+        let (programs, server_programs) = (install()?, version.programs()?);
         let port = free_port()?;
         let directory = std::env::temp_dir().join(format!("acme-lab-pg-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
-        Ok(Self { version, programs, clients, directory, port, server: None })
+        Ok(Self { version, server_programs, programs, directory, port, server: None })
     }
 
     /// Its version.
@@ -232,7 +232,7 @@ impl Postgres {
         let port = self.port.to_string();
         run(Command::new("sh")
             .args(["-c", "until \"$0\" -q -h 127.0.0.1 -p \"$1\"; do sleep 0.05; done"])
-            .args([&self.clients.join("pg_isready").display().to_string(), &port]))?;
+            .args([&self.programs.join("pg_isready").display().to_string(), &port]))?;
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl Postgres {
 
     /// A command of the server's, as the user who owns the cluster.
     fn command(&self, program: &str) -> Result<Command> {
-        let program = self.programs.join(program);
+        let program = self.server_programs.join(program);
         let mut command = if is_root()? {
             // `setpriv` becomes the program, so that ending it ends the server and not a go-between.
             let mut command = Command::new("setpriv");
@@ -270,7 +270,7 @@ impl Postgres {
     /// Where the clients' programs are.
     #[must_use]
     pub fn programs(&self) -> &Path {
-        &self.clients
+        &self.programs
     }
 
     /// The address of the database `postgres`, as its superuser.
@@ -282,7 +282,7 @@ impl Postgres {
     /// A client's command, ready to connect.
     #[must_use]
     pub fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(self.clients.join(program));
+        let mut command = Command::new(self.programs.join(program));
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
         command.env("PGPASSWORD", PASSWORD).env("PGTZ", "UTC");
         command

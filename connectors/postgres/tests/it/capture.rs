@@ -21,7 +21,7 @@ pub(crate) async fn operations(postgres: &Postgres) {
     postgres
         .psql("CREATE TABLE users (id int PRIMARY KEY, name text); CREATE TABLE orders (id int)")
         .unwrap();
-    let mut harness = Harness::capture(&postgres, "public.users").await;
+    let mut harness = Harness::capture(postgres, "public.users").await;
     assert_eq!(harness.streams[0].key, ["id"]);
     assert!(harness.rows().await.is_empty(), "the end of the empty copy");
     postgres
@@ -77,7 +77,7 @@ pub(crate) async fn untouched(postgres: &Postgres) {
              INSERT INTO t SELECT g, 0, repeat(g::text, 10000) FROM generate_series(1, 50) g",
         )
         .unwrap();
-    let mut harness = Harness::capture(&postgres, "t").await;
+    let mut harness = Harness::capture(postgres, "t").await;
     let copied = harness.take(50).await;
     postgres
         .psql("BEGIN; UPDATE t SET big = repeat('x', 20000) WHERE id = 1; UPDATE t SET n = 1; COMMIT;")

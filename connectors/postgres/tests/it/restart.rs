@@ -66,11 +66,11 @@ async fn a_copy_under_writes_loses_and_doubles_nothing() {
 }
 
 pub(crate) async fn copied_under_writes(postgres: &Postgres) {
-    tables(&postgres);
+    tables(postgres);
     let mut harness = Harness::open(&postgres.url(), &CDC, &Positions::new()).await.unwrap();
     let mut target = Target::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| write(&postgres, 0..150));
+        scope.spawn(|| write(postgres, 0..150));
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 let mut copied = 0;
@@ -83,8 +83,8 @@ pub(crate) async fn copied_under_writes(postgres: &Postgres) {
             });
         });
     });
-    catch_up(&mut harness, &postgres, &mut target).await;
-    compare(&postgres, &target);
+    catch_up(&mut harness, postgres, &mut target).await;
+    compare(postgres, &target);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn a_copy_that_died_is_repeated_and_older_deletes_still_apply() {
 }
 
 pub(crate) async fn died(postgres: &Postgres) {
-    tables(&postgres);
+    tables(postgres);
     let mut target = Target::default();
     let mut positions = Positions::new();
     for life in 0..3 {
@@ -105,14 +105,14 @@ pub(crate) async fn died(postgres: &Postgres) {
         }
         positions = harness.positions.clone();
         drop(harness);
-        write(&postgres, life * 20..life * 20 + 20);
+        write(postgres, life * 20..life * 20 + 20);
         postgres
             .psql(&format!("DELETE FROM t WHERE id BETWEEN {} AND {}", life * 1000 + 1, life * 1000 + 900))
             .unwrap();
     }
     let mut harness = Harness::open(&postgres.url(), &CDC, &positions).await.unwrap();
-    catch_up(&mut harness, &postgres, &mut target).await;
-    compare(&postgres, &target);
+    catch_up(&mut harness, postgres, &mut target).await;
+    compare(postgres, &target);
 }
 
 #[tokio::test(flavor = "multi_thread")]

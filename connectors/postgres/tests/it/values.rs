@@ -61,7 +61,7 @@ pub(crate) async fn extremes(postgres: &Postgres) {
         postgres.psql(&sql).unwrap();
     };
     insert(0);
-    let mut harness = Harness::capture(&postgres, "v").await;
+    let mut harness = Harness::capture(postgres, "v").await;
     let mut copied = harness.take(4).await;
     insert(10);
     let streamed = harness.take(4).await;

@@ -5,6 +5,7 @@ use crate::control::{self, Monitor};
 use crate::pipeline::{self, Pipeline};
 use crate::progress;
 use crate::state::{Lock, Running};
+use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
 use acme_types::{Clock, Diagnostic, codes};
@@ -124,14 +125,44 @@ async fn carry_on(
         if !changes.insert(changed.message.clone()) {
             return Err(vec![changed]);
         }
+        failpoint("run.changed");
+        if *asked.borrow() != Stop::No {
+            return Ok(Summary { complete: false });
+        }
         note(&format!("{name}: {}; going on with the table as it is now\n", changed.message));
-        let planned = async { self::job(again()?).await };
-        job = planned.await.map_err(|faults| {
-            let help = "correct the pipeline file and start it again: it goes on exactly here";
-            std::iter::once(changed.help(help)).chain(faults).collect::<Vec<_>>()
-        })?;
+        job = match planned(asked.clone(), &again).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return Ok(Summary { complete: false }),
+            Err(faults) => {
+                let help = "correct the pipeline file and start it again: it goes on exactly here";
+                return Err(std::iter::once(changed.help(help)).chain(faults).collect());
+            }
+        };
+        failpoint("run.planned");
         // One run to whoever watches it.
         (job.stats, job.clock) = (stats.clone(), clock.clone());
+    }
+}
+
+/// The job anew. A server that cannot be reached is tried again, as it is while the job runs; `None` when it is to stop.
+async fn planned(
+    mut asked: watch::Receiver<Stop>,
+    again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+) -> Result<Option<Job>, Vec<Diagnostic>> {
+    let mut backoff = Backoff::new(u64::from(std::process::id()));
+    loop {
+        let planned = async { job(again()?).await };
+        let faults = match planned.await {
+            Ok(job) => return Ok(Some(job)),
+            Err(faults) => faults,
+        };
+        let away = faults.iter().any(|fault| *fault.code == codes::CONNECT);
+        let wait = if away { backoff.wait() } else { None };
+        let Some(wait) = wait else { return Err(faults) };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            stopped = asked.wait_for(|stop| *stop != Stop::No) => if stopped.is_ok() { return Ok(None) },
+        }
     }
 }
 
