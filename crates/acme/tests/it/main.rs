@@ -10,5 +10,6 @@ mod files;
 mod harness;
 mod kills;
 mod road;
+mod schema_changes;
 mod seeing;
 mod tour;
