@@ -21,7 +21,12 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     let limit = |key| rotate.and_then(|rotate| rotate.int(key)).and_then(|limit| u64::try_from(*limit).ok());
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
         .rotate(limit("size"), limit("every"));
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(Format::Json), reads: Vec::new() })
+    Ok(SinkParts {
+        sink: AnySink::Plain(Box::new(sink)),
+        format: Some(Format::Json),
+        reads: Vec::new(),
+        delivery: crate::SINK_SPEC.delivery,
+    })
 }
 
 /// Writes one series of files.

@@ -17,7 +17,12 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(Null)), format: None, reads: Vec::new() })
+    Ok(SinkParts {
+        sink: AnySink::Plain(Box::new(Null)),
+        format: None,
+        reads: Vec::new(),
+        delivery: SPEC.delivery,
+    })
 }
 
 struct Null;

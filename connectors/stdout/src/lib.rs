@@ -20,7 +20,12 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(Stdout)), format: Some(Format::Json), reads: Vec::new() })
+    Ok(SinkParts {
+        sink: AnySink::Plain(Box::new(Stdout)),
+        format: Some(Format::Json),
+        reads: Vec::new(),
+        delivery: SPEC.delivery,
+    })
 }
 
 struct Stdout;

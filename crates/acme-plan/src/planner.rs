@@ -201,7 +201,7 @@ impl Planner<'_> {
             self.remove(value.text().unwrap_or_default(), &value.at, output);
         }
         if let Some(only) = item.config.list("only") {
-            let mut kept = Stream { meta: output.meta.clone(), ..Stream::default() };
+            let mut kept = Stream { meta: output.meta.clone(), key: output.key.clone(), ..Stream::default() };
             for value in only {
                 self.keep(value.text().unwrap_or_default(), &value.at, output, &mut kept);
             }
@@ -217,7 +217,7 @@ impl Planner<'_> {
         stream: &Stream,
         output: &mut Stream,
     ) -> Option<Operator> {
-        *output = Stream { meta: stream.meta.clone(), ..Stream::default() };
+        *output = Stream { meta: stream.meta.clone(), key: stream.key.clone(), ..Stream::default() };
         let mut columns = Vec::new();
         let mut whole = true;
         for value in item.config.list("fields").into_iter().flatten() {

@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) meta: Vec<Column>,
     /// Present when each row is its document with columns over it.
     pub(crate) document: Option<DocumentEdits>,
+    /// The columns of the batch that identify a row.
+    pub(crate) key: Vec<String>,
 }
 
 /// What a name means.
@@ -62,7 +64,7 @@ impl Stream {
                 .collect(),
         };
         let document = matches!(info.content, Content::Documents(_)).then(DocumentEdits::default);
-        Self { columns, meta: meta.collect(), document }
+        Self { columns, meta: meta.collect(), document, key: info.key.clone() }
     }
 
     /// Looks a name up: visible columns, then the document, then hidden columns. Columns also match in another case, as
@@ -113,6 +115,7 @@ impl Stream {
                 .collect(),
             document: self.document.clone(),
             reads: Vec::new(),
+            key: self.key.clone(),
         }
     }
 }
