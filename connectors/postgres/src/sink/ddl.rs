@@ -103,10 +103,6 @@ pub(crate) fn documents(encoded: &Encoded) -> Vec<(String, String)> {
     for row in 0..encoded.ends.len() {
         let Ok(text) = std::str::from_utf8(encoded.row(row)) else { continue };
         let Ok(members) = serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(text) else { continue };
-        #[expect(
-            clippy::iter_over_hash_type,
-            reason = "they are sorted below, by where they stand in the text"
-        )]
         let mut members: Vec<(&str, &str)> =
             members.iter().map(|(name, value)| (&**name, value.get())).collect();
         members.sort_by_key(|(_, value)| value.as_ptr());

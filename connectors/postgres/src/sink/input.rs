@@ -53,6 +53,9 @@ impl<'a> Operations<'a> {
     }
 }
 
+/// Where rows come from, where they go, and which they are.
+type Found<'a> = ((&'a str, &'a str), Option<Name>, Vec<usize>);
+
 /// The rows of each table, in their order. A row whose table has no name that could be used gets its fate.
 pub(crate) fn tables(
     rows: &Rows,
@@ -72,7 +75,7 @@ pub(crate) fn tables(
     };
     let (schemas, names) = (hidden("schema")?, hidden("table")?);
     // A batch has rows of a few tables, most often of one: the last one found is looked at first.
-    let mut found: Vec<((&str, &str), Option<Name>, Vec<usize>)> = Vec::new();
+    let mut found: Vec<Found<'_>> = Vec::new();
     let mut last = 0;
     for row in all {
         let from = (schemas.value(row), names.value(row));

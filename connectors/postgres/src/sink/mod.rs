@@ -86,6 +86,15 @@ struct OpenEpoch {
     spilt: bool,
 }
 
+/// What is done at the end of an epoch.
+#[derive(Clone, Copy)]
+enum End<'a> {
+    /// Everything is checked that can still fail.
+    Settle,
+    /// The transaction is committed under this name.
+    Commit(&'a str),
+}
+
 impl Sink for PostgresSink {
     async fn check(&mut self) -> Vec<Diagnostic> {
         let found = match Session::open(&self.settings.address).await {
@@ -123,11 +132,12 @@ impl Sink for PostgresSink {
 
     async fn prepare(&mut self, epoch: Epoch, _: bool) -> Result<Prepared, Diagnostic> {
         if self.holds_commit {
-            return self.insist(async |sink: &mut Self| sink.settle().await).await.map(|()| Prepared::new());
+            return self.insist(End::Settle).await.map(|()| Prepared::new());
         }
         if self.epoch.begun || !self.epoch.kept.is_empty() {
-            let name = format!("epoch {epoch}");
-            self.insist(async |sink: &mut Self| sink.try_commit(&name).await).await?;
+            // No other life of this destination writes the same.
+            let name = format!("epoch {epoch} of {}", self.position().owner());
+            self.insist(End::Commit(&name)).await?;
         }
         Ok(Prepared::new())
     }
@@ -145,7 +155,7 @@ impl CommitPoint for PostgresSink {
     }
 
     async fn commit_with(&mut self, _: Epoch, checkpoint: &str) -> Result<(), Diagnostic> {
-        self.insist(async |sink: &mut Self| sink.try_commit(checkpoint).await).await
+        self.insist(End::Commit(checkpoint)).await
     }
 }
 
@@ -287,13 +297,14 @@ impl PostgresSink {
     }
 
     /// Repeats what fails for a while, on a new connection each time.
-    async fn insist(
-        &mut self,
-        mut act: impl AsyncFnMut(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Diagnostic> {
+    async fn insist(&mut self, end: End<'_>) -> Result<(), Diagnostic> {
         let mut backoff = Backoff::new(self.clock.monotonic_us());
         loop {
-            let Err(fault) = act(self).await else { return Ok(()) };
+            let done = match end {
+                End::Settle => self.settle().await,
+                End::Commit(name) => self.try_commit(name).await,
+            };
+            let Err(fault) = done else { return Ok(()) };
             let diagnostic = self.failed(fault);
             match backoff.wait().filter(|_| diagnostic.blame == Blame::Remote) {
                 Some(wait) => tokio::time::sleep(wait).await,

@@ -61,6 +61,11 @@ impl Position {
         format!("{} AND owner = {}", self.row(), literal(&self.owner))
     }
 
+    /// Who we are there.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Takes the row over, and reads it; `owner` is the new owner, or the server makes one up.
     pub(crate) async fn take(&mut self, session: &mut Session, owner: Option<&str>) -> Result<(), Fault> {
         self.create(session).await?;
