@@ -10,4 +10,6 @@ mod proxy;
 mod restart;
 mod sink_commit;
 mod sink_harness;
+mod sink_values;
+mod sink_write;
 mod values;
