@@ -5,9 +5,9 @@
 //! therefore commit nothing. Its session, which may hold locks for as long as it sleeps, is ended by the one who takes over.
 
 use super::session::Session;
-use crate::catalog::{Fault, text};
+use crate::catalog::{Fault, flag, text};
 use crate::wire::{Row, WireError, ident, literal};
-use acme_types::{Diagnostic, codes};
+use acme_types::{Blame, Diagnostic, codes};
 use std::time::Duration;
 
 /// How long to wait for a session that was ended, or a lock: so often, so long.
@@ -92,10 +92,22 @@ impl Position {
     }
 
     async fn create(&self, session: &mut Session) -> Result<(), Fault> {
-        let exists = format!("SELECT to_regclass({})", literal(&self.name()));
-        let exists = session.query(&exists).await?;
-        if exists.first().is_some_and(|row| row.first().is_some_and(Option::is_some)) {
-            return Ok(());
+        let allowed = format!(
+            "SELECT has_table_privilege(c, 'SELECT') AND has_table_privilege(c, 'INSERT') \
+             AND has_table_privilege(c, 'UPDATE') FROM to_regclass({}) c WHERE c IS NOT NULL",
+            literal(&self.name())
+        );
+        match session.query(&allowed).await?.first() {
+            Some(row) if flag(row, 0) => return Ok(()),
+            Some(_) => {
+                let message = format!("the table {}.{} may not be written", self.schema, self.table);
+                let help = format!(
+                    "run: GRANT SELECT, INSERT, UPDATE ON {} to the user of `connection`, or name another in `position_table`",
+                    self.name()
+                );
+                return Err(user(message, help));
+            }
+            None => {}
         }
         // Two that begin at once may both find it missing; the second try of the one who lost finds it.
         match session.query(&self.ddl()).await {
@@ -111,7 +123,7 @@ impl Position {
                     "run: {}; and grant SELECT, INSERT, UPDATE on it, or name another in `position_table`",
                     self.ddl()
                 );
-                return Err(Diagnostic::new(&codes::REMOTE, message).help(help).into());
+                return Err(user(message, help));
             }
             done => drop(done?),
         }
@@ -178,6 +190,11 @@ impl Position {
         Diagnostic::new(&codes::LOST_OWNERSHIP, message)
             .help("leave it to the other process, or stop that one and start this one again")
     }
+}
+
+/// What only the user can mend.
+fn user(message: String, help: String) -> Fault {
+    Diagnostic { blame: Blame::User, ..Diagnostic::new(&codes::REMOTE, message).help(help) }.into()
 }
 
 /// Ends the session that is entered in the row, and waits until it is gone with its locks and its transaction. A role may

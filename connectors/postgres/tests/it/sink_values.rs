@@ -26,6 +26,7 @@ async fn a_copy_of_a_table_is_the_table_whatever_its_types_are() {
         .psql(
             "UPDATE v SET d = '9999-12-31' WHERE d = 'infinity' OR d > '9999-12-31';
              UPDATE v SET d = '0001-01-01' WHERE d < '0001-01-01'; UPDATE v SET ts = '0044-01-01 BC' WHERE ts = '-infinity';
+             UPDATE v SET ai = '{1,2}' WHERE ai = '[0:1]={1,2}';
              UPDATE v SET ts = '2000-01-01' WHERE ts > '9999-12-31'; UPDATE v SET tsz = '2000-01-01' WHERE tsz = 'infinity'",
         )
         .unwrap();
@@ -110,8 +111,8 @@ async fn what_is_in_the_way_is_said_before_the_first_row_with_the_sql_that_mends
     let found = async |url: &str, keys: &[(&str, &str)]| {
         let mut checked = make(url, keys).unwrap().check().await;
         assert_eq!(checked.len(), 1, "{checked:#?}");
-        let keys: Vec<(&str, &str)> =
-            keys.iter().copied().chain([("position_table", "own.acme_position")]).collect();
+        let position = if url.contains("plain") { "own.acme_position" } else { "public.position" };
+        let keys: Vec<(&str, &str)> = keys.iter().copied().chain([("position_table", position)]).collect();
         // The same stops a run before it reads anything.
         let opened = Sink::claimed(url, &keys, "w").await.err().expect("it is refused");
         assert_eq!(opened.message, checked[0].message);
@@ -150,6 +151,13 @@ async fn what_is_in_the_way_is_said_before_the_first_row_with_the_sql_that_mends
             .as_ref()
             .is_some_and(|help| help.contains("CREATE TABLE IF NOT EXISTS \"public\".\"acme_position\"")),
         "{fault}"
+    );
+    let denied = [("table", "own.t"), ("position_table", "public.position")];
+    let fault = Sink::claimed(&plain, &denied, "w").await.err().expect("it may not write its table");
+    says(
+        &fault,
+        "public.position may not be written",
+        "GRANT SELECT, INSERT, UPDATE ON \"public\".\"position\"",
     );
     let ready = make(&plain, &[("table", "own.fresh"), ("key", "n")]).unwrap().check().await;
     assert_eq!(ready, []);

@@ -4,9 +4,12 @@
 
 mod docs;
 mod errors;
+mod exactness;
 mod explain;
 mod files;
 mod harness;
 mod kills;
+mod lives;
 mod realtime_users;
+mod replica;
 mod seeing;
