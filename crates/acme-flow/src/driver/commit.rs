@@ -3,6 +3,7 @@
 use super::{JobSink, Report, ToSink};
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
+use acme_connect::failpoint;
 use acme_types::{Diagnostic, codes};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -58,6 +59,7 @@ impl Commit {
             Self::Chain(chain) => chain.commit(checkpoint).map(|()| Pending::No),
             Self::Sink { index, store, writer } => {
                 let name = objects::put(store.as_ref(), writer, checkpoint)?;
+                failpoint("epoch.stored");
                 let order = ToSink::CommitWith(checkpoint.epoch, name.clone());
                 // A destination that is gone has reported why.
                 let _ = sinks[*index].send(order).await;
