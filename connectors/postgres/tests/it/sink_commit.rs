@@ -198,3 +198,55 @@ async fn one_of_several_destinations_makes_its_rows_take_effect_and_is_fenced_to
     assert_eq!(old.prepare().await.unwrap_err().code, &codes::LOST_OWNERSHIP);
     assert_eq!(names(), "1c,3d");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_too_large_to_be_kept_ends_the_run_where_its_connection_is_lost() {
+    let postgres = Postgres::start().unwrap();
+    postgres.psql("CREATE TABLE t (n bigint, name text)").unwrap();
+    let mut sink = Sink::new(&postgres, &APPEND).await;
+    let long = "x".repeat(8 << 20);
+    let put = |n| rows(vec![("n", ints(&[n])), ("name", texts(&[long.as_str()]))]);
+    // An epoch of this size is committed like any other.
+    for n in 0..40 {
+        sink.write(&put(n)).await;
+    }
+    sink.commit().await.unwrap();
+    for n in 40..80 {
+        sink.write(&put(n)).await;
+    }
+    postgres.psql("SELECT pg_terminate_backend(backend) FROM acme_position").unwrap();
+    assert_eq!(sink.sink.write(&put(80)).await.unwrap_err().blame, acme_types::Blame::Remote);
+    let fault = sink.sink.write(&put(80)).await.unwrap_err();
+    assert_eq!((fault.code, fault.blame), (&codes::CONNECT, acme_types::Blame::User), "{fault}");
+    assert_eq!(postgres.psql("SELECT count(*) FROM t").unwrap().trim(), "40", "nothing of it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_constraint_is_checked_before_the_commit() {
+    let postgres = Postgres::start().unwrap();
+    postgres
+        .psql(
+            "CREATE TABLE parent (n bigint PRIMARY KEY); INSERT INTO parent VALUES (1);
+             CREATE TABLE t (n bigint REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+    let mut sink = Sink::new(&postgres, &APPEND).await;
+    sink.write(&rows(vec![("n", ints(&[1, 2]))])).await;
+    let fault = sink.sink.prepare(acme_types::Epoch(1), false).await.unwrap_err();
+    assert!(fault.message.contains("violates foreign key constraint"), "{fault}");
+    assert_eq!(sorted(&postgres), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_is_encrypted_as_the_url_says() {
+    let postgres = Postgres::with_tls().unwrap();
+    postgres.psql("CREATE TABLE t (n bigint)").unwrap();
+    let url = postgres.url().replace("127.0.0.1", "localhost");
+    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", postgres.authority().display());
+    let (mut sink, _) = Sink::claimed(&url, &APPEND, "w").await.unwrap();
+    sink.write(&rows(vec![("n", ints(&[1]))])).await;
+    let encrypted = "SELECT ssl FROM pg_stat_ssl JOIN acme_position ON pid = backend";
+    assert_eq!(postgres.psql(encrypted).unwrap().trim(), "t");
+    sink.commit().await.unwrap();
+    assert_eq!(sorted(&postgres), "1");
+}

@@ -25,8 +25,11 @@ impl Commit {
         match point {
             None => Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed)),
             Some((index, point)) => {
-                let name = point.claim(&writer.0).await?;
-                let committed = name.map(|name| objects::read(store.as_ref(), &name)).transpose()?;
+                let committed = match point.claim(&writer.0).await? {
+                    Some(name) => Some(objects::read(store.as_ref(), &name)?),
+                    // The first run with this destination: a pipeline that has committed to the chain so far goes on from there.
+                    None => Chain::claim(store.clone(), writer.clone())?.1,
+                };
                 Ok((Self::Sink { index, store, writer }, committed))
             }
         }

@@ -4,6 +4,8 @@ use crate::exactness::{differences, missing_or_twice};
 use crate::harness::Place;
 use crate::lives::{Hits, Life, PATIENCE, clear_marks, until};
 use acme_lab::postgres::Postgres;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -155,30 +157,31 @@ const ENDS: &[&str] = &[
     "postgres.commit@4",
 ];
 
+/// Round after round, until it is done.
+fn write(program: &Path, url: &str, done: &AtomicBool, rounds: &AtomicU32) {
+    let mut at = 0;
+    while !done.load(Ordering::Relaxed) {
+        let output = Command::new(program)
+            .args([url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", "SET search_path = shop"])
+            .args(round(at).split_inclusive(";\n").flat_map(|statement| ["-c", statement]))
+            .output()
+            .expect("psql runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        at += 1;
+        rounds.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn every_table_equals_its_source_whatever_is_killed_restarted_or_cut() {
     let mut world = World::start();
     let (done, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
-    let source = world.source.client("psql");
-    drop(source);
     // The writer works from the first life on, until the last kill.
     let url = world.source.url();
     let program = world.source.programs().join("psql");
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut at = 0;
-            while !done.load(Ordering::Relaxed) {
-                let output = std::process::Command::new(&program)
-                    .args([&url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", "SET search_path = shop"])
-                    .args(round(at).split_inclusive(";\n").flat_map(|statement| ["-c", statement]))
-                    .output()
-                    .expect("psql runs");
-                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-                at += 1;
-                rounds.store(u32::try_from(at).expect("a few thousand"), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
+        scope.spawn(|| write(&program, &url, &done, &rounds));
         // Whatever fails below must not leave the writer behind.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for point in ENDS {
@@ -286,15 +289,14 @@ fn each_once(target: &Postgres, rows: Option<u64>) {
 
 #[test]
 fn appended_rows_are_there_once_each_whatever_is_killed() {
-    const ROWS: u64 = 300_000;
     let generator = "{type: generator, rows: 300000, rate: 60000, fields: {n: sequence, word: \"text(20)\"}}";
     let file = "{type: file, path: in.jsonl}";
-    for (source, name) in [(generator, "generator"), (file, "file")] {
+    for (source, name, rows) in [(generator, "generator", 300_000), (file, "file", 1_000_000)] {
         let target = Postgres::start().expect("PostgreSQL starts");
         let place = Place::new();
         append(&place, "batch", source);
         let lines: String =
-            (1..=ROWS).map(|n| format!("{{\"n\":{n},\"word\":\"some text for row {n}\"}}\n")).collect();
+            (1..=rows).map(|n| format!("{{\"n\":{n},\"word\":\"some text for row {n}\"}}\n")).collect();
         place.write("in.jsonl", &lines);
         let url = target.url();
         let environment = [("TARGET_URL", url.as_str())];
@@ -321,9 +323,9 @@ fn appended_rows_are_there_once_each_whatever_is_killed() {
         assert!(success, "{words}");
         println!("{name}:");
         hits.require(&["postgres.commit", "sink.written", "epoch.prepared", "epoch.committed"]);
-        each_once(&target, Some(ROWS));
+        each_once(&target, Some(rows));
         target.psql("INSERT INTO rows SELECT * FROM rows WHERE n = 7").expect("it is planted");
-        let caught = std::panic::catch_unwind(|| each_once(&target, Some(ROWS)));
+        let caught = std::panic::catch_unwind(|| each_once(&target, Some(rows)));
         assert!(caught.is_err(), "a checker that cannot fail is not a test");
     }
 }
@@ -361,4 +363,35 @@ fn a_zombie_that_wakes_up_after_its_successor_began_commits_nothing_more() {
         each_once(&target, None);
         println!("{point}: {} rows, each once", count());
     }
+}
+
+/// A destination that can hold the progress is added to a pipeline that has kept it elsewhere so far.
+#[test]
+fn a_pipeline_takes_its_progress_along_into_the_database() {
+    let target = Postgres::start().expect("PostgreSQL starts");
+    let place = Place::new();
+    let run = |destination: &str| {
+        let text = format!(
+            "name: moved\nsources: [{{type: generator, rate: 20000, fields: {{n: sequence}}}}]\n\
+             destinations: [{destination}]\nsettings: {{checkpoint: {{interval: 50ms}}}}\n"
+        );
+        place.write("moved.yaml", &text);
+        let mut life = Life::start(&place, "moved.yaml", &[("TARGET_URL", &target.url())], "");
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(life.is_alive());
+        life.stop();
+    };
+    run("{type: file, path: out.jsonl}");
+    run("{type: postgres, connection: \"${TARGET_URL}\", table: rows}");
+    run("{type: postgres, connection: \"${TARGET_URL}\", table: rows}");
+    let numbers = |text: &str| {
+        let digits = |line: &str| line.chars().filter(char::is_ascii_digit).collect::<String>();
+        text.lines().map(digits).collect::<Vec<_>>()
+    };
+    let mut all = numbers(&place.read("out.jsonl"));
+    let before = all.len();
+    all.extend(numbers(&target.psql("SELECT n FROM rows").expect("it is there")));
+    assert!(before > 100 && all.len() > before + 100, "{before} rows, then {}", all.len());
+    let faults = missing_or_twice(&all.join("\n"), all.len() as u64);
+    assert!(faults.is_empty(), "{} faults: {:?}", faults.len(), &faults[..faults.len().min(5)]);
 }
