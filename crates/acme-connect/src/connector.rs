@@ -97,6 +97,8 @@ pub struct SinkParts {
     pub format: Option<Format>,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
     pub reads: Vec<String>,
-    /// What it promises as it is configured, where it does not hold the commit point.
+    /// The most that it takes as it is configured.
+    pub change: Change,
+    /// What it promises as it is configured.
     pub delivery: Delivery,
 }

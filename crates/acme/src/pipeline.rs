@@ -59,7 +59,11 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
 }
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
-    let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
+    let info = |parts: &SinkParts| DestinationInfo {
+        format: parts.format,
+        reads: parts.reads.clone(),
+        change: parts.change,
+    };
     sinks.iter().map(info).collect()
 }
 

@@ -143,6 +143,14 @@ impl SinkSettings {
         })
     }
 
+    /// Updates and deletes are applied unless every row is to be added. Without `mode` that is decided by the rows.
+    pub(crate) fn change(&self) -> Change {
+        match self.mode {
+            Some(Mode::Append) => Change::Append,
+            Some(Mode::Upsert) | None => Change::Upsert,
+        }
+    }
+
     /// What is promised where another destination holds the commit point: rows with a key are written again to the same
     /// effect.
     pub(crate) fn delivery(&self) -> Delivery {

@@ -51,7 +51,7 @@ const KEPT_MAX: usize = 256 << 20;
 
 fn make(config: &Config, context: &Context) -> Result<SinkParts, Diagnostic> {
     let settings = SinkSettings::parse(config, context)?;
-    let delivery = settings.delivery();
+    let (change, delivery) = (settings.change(), settings.delivery());
     let sink = PostgresSink {
         clock: context.clock.clone(),
         session: None,
@@ -61,7 +61,8 @@ fn make(config: &Config, context: &Context) -> Result<SinkParts, Diagnostic> {
         tables: Tables::default(),
         settings: Arc::new(settings),
     };
-    Ok(SinkParts { sink: AnySink::CommitPoint(Box::new(sink)), format: None, reads: Vec::new(), delivery })
+    let sink = AnySink::CommitPoint(Box::new(sink));
+    Ok(SinkParts { sink, format: None, reads: Vec::new(), change, delivery })
 }
 
 struct PostgresSink {
