@@ -14,3 +14,4 @@ mod lives;
 mod replica;
 mod road;
 mod seeing;
+mod tour;
