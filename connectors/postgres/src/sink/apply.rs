@@ -88,13 +88,15 @@ impl Tables {
             let work = self.work(settings, session, &name, rows, operations, &mut chosen, fates).await?;
             let mut changes = Vec::with_capacity(chosen.len());
             for row in chosen {
-                if operations.of_row(row) != Operation::Truncate {
+                // Where every row is added, what happened to the source's table is one of them.
+                let added = work.plan.mode == Mode::Append && settings.truncate == Truncate::Apply;
+                if added || operations.of_row(row) != Operation::Truncate {
                     changes.push(row);
                     continue;
                 }
                 write_some(session, &work, &changes, fates).await?;
                 changes.clear();
-                self.truncate(settings, session, &name, work.plan.mode, row, fates).await?;
+                self.truncate(settings, session, &name, row, fates).await?;
             }
             write_some(session, &work, &changes, fates).await?;
         }
@@ -215,23 +217,17 @@ impl Tables {
         settings: &SinkSettings,
         session: &mut Session,
         name: &Name,
-        mode: Mode,
         row: usize,
         fates: &mut Fates,
     ) -> Result<(), Fault> {
-        let refused = match (settings.truncate, mode) {
-            (Truncate::Ignore, _) => return Ok(()),
-            (Truncate::Apply, Mode::Upsert) => None,
-            (Truncate::Reject, _) => {
-                Some("the source was truncated; set `truncate` to apply or ignore".to_owned())
+        match settings.truncate {
+            Truncate::Apply => {}
+            Truncate::Ignore => return Ok(()),
+            Truncate::Reject => {
+                let reason = "the source was truncated; set `truncate` to apply or ignore".to_owned();
+                fates.push((row, Fate::Reject { reason }));
+                return Ok(());
             }
-            (_, Mode::Append) => {
-                Some("a TRUNCATE of the source cannot be appended; set `truncate: ignore`".to_owned())
-            }
-        };
-        if let Some(reason) = refused {
-            fates.push((row, Fate::Reject { reason }));
-            return Ok(());
         }
         let truncates = self.known.get(name).is_some_and(|known| known.target.truncates());
         let statements = [format!("TRUNCATE {}", sql(name)), format!("DELETE FROM {}", sql(name))];

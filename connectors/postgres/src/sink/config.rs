@@ -45,8 +45,8 @@ pub(super) static SPEC: Spec = Spec {
             "truncate",
             Kind::Choice(&["apply", "ignore", "reject"]),
             "apply",
-            "What a TRUNCATE of the source does: `apply` empties the table, `ignore` keeps its rows, `reject` hands it to the \
-             error policy.",
+            "What a TRUNCATE of the source does: `apply` empties the table (with `mode: append` it adds a row), `ignore` keeps \
+             its rows, `reject` hands it to the error policy.",
         ),
         Field::defaulted(
             "position_table",

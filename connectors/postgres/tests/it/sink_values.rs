@@ -161,7 +161,12 @@ async fn what_is_in_the_way_is_said_before_the_first_row_with_the_sql_that_mends
     );
     let ready = make(&plain, &[("table", "own.fresh"), ("key", "n")]).unwrap().check().await;
     assert_eq!(ready, []);
-    // What only the rows can show stops the first write.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_rows_can_show_stops_the_first_write() {
+    let postgres = Postgres::start().unwrap();
+    postgres.psql("CREATE TABLE t (n bigint PRIMARY KEY, name text)").unwrap();
     let mut sink = Sink::new(&postgres, &[("table", "t")]).await;
     let fault = sink
         .sink
