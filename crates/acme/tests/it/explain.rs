@@ -71,6 +71,36 @@ settings: {errors: {policy: dead_letter, to: dead}}
 }
 
 #[test]
+fn only_the_destination_that_holds_the_progress_promises_it() {
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        r#"
+name: copies
+sources:
+  - {type: generator, name: rows, fields: {n: sequence}}
+destinations:
+  - {type: file, name: log, path: log.jsonl}
+  - {type: postgres, name: first, connection: "postgres://a:b@localhost/c", table: t, key: n}
+  - {type: postgres, name: second, connection: "postgres://a:b@localhost/d", table: t, key: n}
+  - {type: postgres, name: third, connection: "postgres://a:b@localhost/d", table: rows, mode: append}
+"#,
+    );
+    let text = place.acme_ok(&["explain", "p.yaml"]);
+    let promises: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  promises  ")).collect();
+    expect![[r#"
+        [
+            "exactly once: rows are prepared and take effect with the commit",
+            "exactly once: rows and the pipeline's progress take effect in one transaction",
+            "exactly once in effect: a row that comes again after a crash changes nothing",
+            "at least once: rows since the last commit come again after a crash",
+        ]
+    "#]]
+    .assert_debug_eq(&promises);
+    assert!(text.contains("end to end  at least once, because of \"third\""), "{text}");
+}
+
+#[test]
 fn a_dry_run_shows_every_step_and_writes_nothing() {
     let place = Place::new();
     place.write("in.jsonl", "{\"n\":1}\n{\"n\":\"x\"}\n{\"n\":3}\n{\"n\":4}\n{\"n\":5}\n");
