@@ -4,6 +4,7 @@
 //! is cut back to that length. A finished file gets its name only after the commit that finished it, and a restart makes
 //! up for a rename that the crash prevented.
 
+use crate::SINK_SPEC;
 use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts};
 use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,9 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     let limit = |key| rotate.and_then(|rotate| rotate.int(key)).and_then(|limit| u64::try_from(*limit).ok());
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
         .rotate(limit("size"), limit("every"));
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(Format::Json), reads: Vec::new() })
+    let sink = AnySink::Plain(Box::new(sink));
+    let (change, delivery) = (SINK_SPEC.change, SINK_SPEC.delivery);
+    Ok(SinkParts { sink, format: Some(Format::Json), reads: Vec::new(), change, delivery })
 }
 
 /// Writes one series of files.

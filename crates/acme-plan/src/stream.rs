@@ -2,7 +2,7 @@
 
 use acme_connect::{Content, StreamInfo};
 use acme_types::batch::{META_PREFIX, is_json};
-use acme_types::{DocumentEdits, Shape};
+use acme_types::{Change, DocumentEdits, Shape};
 use arrow::datatypes::DataType;
 
 /// A column that the user can name.
@@ -20,7 +20,7 @@ pub(crate) struct Column {
 }
 
 /// The rows between two steps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stream {
     /// The visible columns. Over a document they hide a member of the same name.
     pub(crate) columns: Vec<Column>,
@@ -28,6 +28,10 @@ pub(crate) struct Stream {
     pub(crate) meta: Vec<Column>,
     /// Present when each row is its document with columns over it.
     pub(crate) document: Option<DocumentEdits>,
+    /// Whether rows may be changes of earlier rows.
+    pub(crate) change: Change,
+    /// The columns of the batch that identify a row in a stream of changes.
+    pub(crate) key: Vec<String>,
 }
 
 /// What a name means.
@@ -62,7 +66,14 @@ impl Stream {
                 .collect(),
         };
         let document = matches!(info.content, Content::Documents(_)).then(DocumentEdits::default);
-        Self { columns, meta: meta.collect(), document }
+        let (change, key) = (info.change, info.key.clone());
+        Self { columns, meta: meta.collect(), document, change, key }
+    }
+
+    /// The same rows without any visible column or document.
+    pub(crate) fn bare(&self) -> Self {
+        let (meta, key) = (self.meta.clone(), self.key.clone());
+        Self { columns: Vec::new(), meta, document: None, change: self.change, key }
     }
 
     /// Looks a name up: visible columns, then the document, then hidden columns. Columns also match in another case, as

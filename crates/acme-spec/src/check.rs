@@ -63,7 +63,7 @@ impl Checker<'_> {
                         self.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(format!(
                             "add `{}:` ({})",
                             field.name,
-                            field.doc.trim_end_matches('.')
+                            first_sentence(field.doc)
                         )));
                     }
                     None
@@ -156,6 +156,11 @@ impl Checker<'_> {
         self.push(Diagnostic::new(&BAD_VALUE, message).at(&node.at));
         None
     }
+}
+
+/// What a key is for, in short: its whole text stands in the reference.
+fn first_sentence(doc: &str) -> &str {
+    doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.')
 }
 
 /// `500ms`, `10s`, `1.5m`, `1h`, `7d` in microseconds.

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
+mod changes;
 mod docs;
 mod errors;
 mod explain;

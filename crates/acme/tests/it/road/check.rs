@@ -21,7 +21,7 @@ impl Document {
     }
 
     fn shows(&self, image: &Image) -> bool {
-        let note = self.note.as_ref().map(String::as_str);
+        let note = self.note.as_deref();
         self.name == image.name
             && (self.balance * 100.0).round() == image.cents as f64
             && note == image.note.map(Image::note_text).as_deref()
@@ -68,7 +68,8 @@ fn the_checker_finds_a_loss_a_double_a_stale_row_and_a_wrong_value() {
         [differences(&documents, &ledger, Ledger::mirrored), differences(&documents, &ledger, Ledger::kept)]
     };
     assert_eq!(faults(&|_| ()), [Vec::<String>::new(), Vec::new()]);
-    let planted: [&dyn Fn(&mut BTreeMap<i64, Document>); 5] = [
+    type Plant<'a> = &'a dyn Fn(&mut BTreeMap<i64, Document>);
+    let planted: [Plant<'_>; 5] = [
         &|documents| drop(documents.remove(&7)),
         &|documents| drop(documents.insert(1001, documents[&7].clone())),
         &|documents| documents.get_mut(&7).expect("it is there").name = "user 7 of yesterday".to_owned(),

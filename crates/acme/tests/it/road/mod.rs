@@ -127,6 +127,7 @@ fn reach_streaming(world: &mut World, load: &Load) {
     world.kill(child, "stream: first commit");
 }
 
+#[expect(clippy::print_stdout, reason = "a run of the tests shows how many kills hit which phase")]
 /// Runs until nothing is left, stops in order, and compares.
 fn finish(world: &mut World, load: Load, name: &str, want: fn(&Ledger, i64) -> Want) -> Ledger {
     let child = world.run();

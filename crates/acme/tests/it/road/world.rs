@@ -140,7 +140,7 @@ impl World {
                 return documents;
             }
             let page: Reply =
-                serde_json::from_str(&reply).unwrap_or_else(|error| panic!("{error}: {:.300}", reply));
+                serde_json::from_str(&reply).unwrap_or_else(|error| panic!("{error}: {reply:.300}"));
             for hit in page.hits.hits {
                 after = hit.source.id;
                 documents.insert(hit.id.parse().expect("ids are numbers"), hit.source);
