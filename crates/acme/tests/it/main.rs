@@ -11,3 +11,4 @@ mod harness;
 mod kills;
 mod road;
 mod seeing;
+mod tour;
