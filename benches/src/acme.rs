@@ -79,6 +79,16 @@ impl Acme {
         }
     }
 
+    /// The rows that came out of the last run, if as many went in.
+    pub(crate) fn moved(&self) -> Option<u64> {
+        let said = self.said();
+        let summary = said.lines().find(|line| line.contains(" rows in (") && line.contains(" commits"))?;
+        let number = |text: &str| text.rsplit(' ').next()?.replace(',', "").parse::<u64>().ok();
+        let rows_in = number(summary.split_once(" rows in (")?.0)?;
+        let rows_out = number(summary.split_once(" out (")?.0)?;
+        (rows_in == rows_out).then_some(rows_out)
+    }
+
     fn command(&self, pipeline: &str) -> Result<Command> {
         let file = self.path("pipeline.yaml");
         fs::write(&file, pipeline)?;
@@ -92,7 +102,8 @@ impl Acme {
         Ok(command)
     }
 
-    fn said(&self) -> String {
+    /// What the last run wrote to its standard error.
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 }
@@ -105,7 +116,7 @@ impl Drop for Acme {
 
 /// A pipeline that runs; killed with its handle.
 pub(crate) struct Run<'a> {
-    acme: &'a Acme,
+    pub(crate) acme: &'a Acme,
     child: Guard,
     memory: Memory,
     socket: PathBuf,

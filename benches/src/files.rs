@@ -46,7 +46,7 @@ pub(crate) fn all(options: &Options, results: &mut Results) -> Result<()> {
 fn input(options: &Options, shape: Shape) -> Result<std::path::PathBuf> {
     let folder = cache()?.join("bench");
     fs::create_dir_all(&folder)?;
-    nexmark::file(&folder, options.rows.unwrap_or(ROWS), shape)
+    nexmark::file(&folder, options.rows(ROWS), shape)
 }
 
 fn pipeline(input: &Path, out: &Path) -> String {
@@ -82,6 +82,7 @@ fn beside_duckdb(options: &Options, results: &mut Results, shape: Shape) -> Resu
         beside: format!("DuckDB {}", duckdb::VERSION),
         ours,
         theirs,
+        rows: options.rows(ROWS),
         verdict: Verdict::AtLeast(1.0),
     })
 }
@@ -115,12 +116,13 @@ fn beside_flink(options: &Options, results: &mut Results) -> Result<()> {
         beside: format!("Apache Flink SQL {}", flink::VERSION),
         ours,
         theirs,
+        rows: options.rows(ROWS),
         verdict: Verdict::None,
     })
 }
 
 /// The number that a peer's program prints last.
-fn milliseconds(printed: &str) -> Result<f64> {
+pub(crate) fn milliseconds(printed: &str) -> Result<f64> {
     let last = printed.lines().last().context("the peer printed no time")?;
     last.trim().parse().with_context(|| format!("not a time: {last}"))
 }

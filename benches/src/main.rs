@@ -5,15 +5,19 @@
 
 mod acme;
 mod check;
+mod database;
 mod files;
 mod measure;
 mod nexmark;
+mod postgres;
 mod results;
+mod search;
 
 use anyhow::{Context, Result, bail};
 use results::Results;
 
-const USAGE: &str = "usage: acme-bench files|postgres|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
+const USAGE: &str =
+    "usage: acme-bench files|postgres|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
   files     --peer duckdb|flink  --part plain|messy
   postgres  --peer copy|recvlogical|debezium|bulk|none  --part snapshot|streaming|first
   --runs    runs of each side, 5 by default
@@ -24,7 +28,7 @@ pub(crate) struct Options {
     peer: Option<String>,
     part: Option<String>,
     pub(crate) runs: usize,
-    pub(crate) rows: Option<u64>,
+    rows: Option<u64>,
     pub(crate) build: bool,
 }
 
@@ -46,6 +50,11 @@ impl Options {
         Ok(options)
     }
 
+    /// How many rows a comparison has that usually has so many.
+    pub(crate) fn rows(&self, usual: u64) -> u64 {
+        self.rows.unwrap_or(usual)
+    }
+
     /// Whether a comparison was asked for.
     pub(crate) fn wants(&self, peer: &str, part: &str) -> bool {
         let fits = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| asked == is);
@@ -60,6 +69,11 @@ fn main() -> Result<()> {
     let mut results = Results::new(options.rows.is_none());
     match what.as_str() {
         "files" => files::all(&options, &mut results),
+        "postgres" => postgres::all(&options, &mut results),
+        "all" => {
+            files::all(&options, &mut results)?;
+            postgres::all(&options, &mut results)
+        }
         _ => bail!(USAGE),
     }
 }

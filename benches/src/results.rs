@@ -4,11 +4,11 @@ use crate::measure::Readings;
 use acme_lab::run;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// All comparisons, in the order of the tables.
-pub(crate) const ORDER: [&str; 12] = [
+pub(crate) const ORDER: [&str; 13] = [
     "file → filter → file",
     "file → filter → file, messy rows",
     "file → filter → file, Flink",
@@ -18,12 +18,14 @@ pub(crate) const ORDER: [&str; 12] = [
     "PostgreSQL → `null`, 300,000 inserts, Debezium",
     "PostgreSQL → Elasticsearch, copy of 200,000 rows",
     "PostgreSQL → Elasticsearch, 200,000 inserts",
-    "memory",
+    "memory, copy of 800,000 rows",
+    "memory, 300,000 inserts",
     "first row after the start",
     "first row, slot created",
 ];
-const RATIOS: &str = "| | beside | Acme is | aim | |\n|---|---|---|---|---|\n";
-const READINGS: &str = "| | side | min | median | max | unit | runs | date |\n|---|---|---|---|---|---|---|---|\n";
+const RATIOS: &str = "| | Acme | beside | Acme is | aim | |\n|---|---|---|---|---|---|\n";
+const READINGS: &str =
+    "| | side | min | median | max | unit | runs | date |\n|---|---|---|---|---|---|---|---|\n";
 
 /// What a comparison is to show.
 #[derive(Clone, Copy, Debug)]
@@ -43,22 +45,37 @@ pub(crate) struct Comparison {
     pub(crate) beside: String,
     pub(crate) ours: Readings,
     pub(crate) theirs: Readings,
+    /// Rows of one run; 0 where they do not matter.
+    pub(crate) rows: u64,
     pub(crate) verdict: Verdict,
 }
 
 impl Comparison {
+    /// A reading that has no peer.
+    pub(crate) fn alone(what: &'static str, ours: Readings, verdict: Verdict) -> Self {
+        let theirs = Readings::default();
+        Self { what, beside: String::new(), ours, theirs, rows: 0, verdict }
+    }
+
     fn ratio(&self) -> String {
         let Self { what, beside, verdict, .. } = self;
         let (is, aim, met) = match *verdict {
             Verdict::Under(limit, unit) => {
-                let share = self.ours.median() / limit;
-                (format!("at {share:.2} of the limit"), format!("under {limit} {unit}"), Some(share < 1.0))
+                let median = self.ours.median();
+                let row = format!("| {what} | {median:.0} {unit} | | | under {limit} {unit} | ");
+                return row + said(median < limit) + " |\n";
             }
             Verdict::None => (times(self.speed()), String::new(), None),
             Verdict::AtLeast(aim) => (times(self.speed()), times(aim), Some(self.speed() >= aim)),
         };
-        let met = met.map_or("", |met| if met { "met" } else { "**missed**" });
-        format!("| {what} | {beside} | {is} | {aim} | {met} |\n")
+        let (ours, theirs) = (self.rate(&self.ours), self.rate(&self.theirs));
+        format!("| {what} | {ours} | {beside}: {theirs} | {is} | {aim} | {} |\n", met.map_or("", said))
+    }
+
+    /// Rows a second.
+    fn rate(&self, of: &Readings) -> String {
+        let rate = self.rows as f64 / of.median() * 1e3;
+        if rate < 1e6 { format!("{:.0} k rows/s", rate / 1e3) } else { format!("{:.2} M rows/s", rate / 1e6) }
     }
 
     /// How many times as fast as the peer.
@@ -67,7 +84,7 @@ impl Comparison {
     }
 
     fn readings(&self, date: &str) -> String {
-        let Self { what, beside, ours, theirs, verdict } = self;
+        let Self { what, beside, ours, theirs, verdict, .. } = self;
         let unit = if let Verdict::Under(_, unit) = verdict { unit } else { "ms" };
         let mut out = String::new();
         for (side, of) in [("Acme", ours), (beside.as_str(), theirs)] {
@@ -84,6 +101,10 @@ impl Comparison {
     }
 }
 
+fn said(met: bool) -> &'static str {
+    if met { "met" } else { "**missed**" }
+}
+
 fn times(speed: f64) -> String {
     let digits = if speed < 10.0 { 2 } else { 0 };
     format!("{speed:.digits$} times as fast")
@@ -92,13 +113,15 @@ fn times(speed: f64) -> String {
 /// The file of results.
 pub(crate) struct Results {
     path: PathBuf,
+    readme: PathBuf,
     kept: bool,
 }
 
 impl Results {
     /// Results that are only printed if they are not of the usual size.
     pub(crate) fn new(kept: bool) -> Self {
-        Self { path: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results.md"), kept }
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        Self { path: here.join("results.md"), readme: here.join("../README.md"), kept }
     }
 
     /// Prints a comparison, and puts it in the place of the one before.
@@ -112,6 +135,8 @@ impl Results {
         }
         let old = std::fs::read_to_string(&self.path).unwrap_or_default();
         let text = replace(&old, comparison.what, &ratio, &readings, &machine()?);
+        let readme = std::fs::read_to_string(&self.readme).context("cannot read README.md")?;
+        std::fs::write(&self.readme, shown(&readme, &text)?)?;
         std::fs::write(&self.path, text).with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
@@ -128,7 +153,10 @@ fn replace(old: &str, what: &str, ratio: &str, readings: &str, machine: &str) ->
         if name == what {
             out.push_str(ratio);
         } else {
-            ratios.lines().filter(|line| kept(line, name)).for_each(|line| out.push_str(&format!("{line}\n")));
+            ratios
+                .lines()
+                .filter(|line| kept(line, name))
+                .for_each(|line| out.push_str(&format!("{line}\n")));
         }
     }
     out.push_str(&format!("\n## Readings\n\n{READINGS}"));
@@ -140,6 +168,20 @@ fn replace(old: &str, what: &str, ratio: &str, readings: &str, machine: &str) ->
         }
     }
     out
+}
+
+/// The ratios of a text, and what stands before and behind them.
+fn ratios(text: &str) -> Result<(&str, &str, &str)> {
+    let (before, rest) = text.split_once(RATIOS).context("the table of ratios is missing")?;
+    let end = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
+    let (table, behind) = rest.split_at(end);
+    Ok((before, table, behind))
+}
+
+/// The README with the ratios of the results.
+fn shown(readme: &str, results: &str) -> Result<String> {
+    let ((before, _, behind), (_, table, _)) = (ratios(readme)?, ratios(results)?);
+    Ok(format!("{before}{RATIOS}{table}{behind}"))
 }
 
 fn machine() -> Result<String> {
@@ -175,6 +217,7 @@ mod tests {
             beside: "peer".to_owned(),
             ours: readings(&[ours]),
             theirs: readings(&[10.0]),
+            rows: 30,
             verdict,
         }
     }
@@ -184,11 +227,11 @@ mod tests {
         let row = |ours, verdict| comparison("memory", ours, verdict).ratio();
         assert_eq!(
             row(5.0, Verdict::AtLeast(1.0)),
-            "| memory | peer | 2.00 times as fast | 1.00 times as fast | met |\n"
+            "| memory | 6 k rows/s | peer: 3 k rows/s | 2.00 times as fast | 1.00 times as fast | met |\n"
         );
         assert!(row(11.0, Verdict::AtLeast(1.0)).contains("**missed**"));
         assert!(row(11.0, Verdict::Under(10.0, "MiB")).contains("**missed**"));
-        assert!(row(9.0, Verdict::Under(10.0, "MiB")).contains("at 0.90 of the limit | under 10 MiB | met"));
+        assert_eq!(row(9.4, Verdict::Under(10.0, "MiB")), "| memory | 9 MiB | | | under 10 MiB | met |\n");
     }
 
     #[test]
@@ -205,10 +248,7 @@ mod tests {
 
     #[test]
     fn the_readme_shows_the_table() {
-        let section = |text: &str| {
-            let table = text.split_once(RATIOS).map(|(_, rest)| rest).expect("the table is there");
-            table.lines().take_while(|line| line.starts_with('|')).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(section(include_str!("../../README.md")), section(include_str!("../results.md")));
+        let table = |text| ratios(text).expect("the table is there").1;
+        assert_eq!(table(include_str!("../../README.md")), table(include_str!("../results.md")));
     }
 }

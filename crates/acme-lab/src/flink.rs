@@ -58,7 +58,9 @@ pub fn sql(file: &Path, threads: usize) -> Result<Command> {
 fn install(into: &Path) -> Result<()> {
     let package = format!("apache-flink-libraries=={VERSION}");
     // Its build needs nothing: the package is an archive of jars.
-    run(Command::new("python3").args(["-m", "pip", "-q", "download", "--no-deps", &package, "-d"]).arg(into))?;
+    run(Command::new("python3")
+        .args(["-m", "pip", "-q", "download", "--no-deps", &package, "-d"])
+        .arg(into))?;
     run(Command::new("python3").args(["-c", UNPACK]).arg(into))?;
     for entry in std::fs::read_dir(into)? {
         let path = entry?.path();

@@ -1,7 +1,6 @@
 //! What all systems need: a place for what is installed, ports, processes.
 
 use anyhow::{Context, Result, bail};
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -74,12 +73,6 @@ impl Server {
     /// Starts it, detached from our input and output.
     pub fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
-    }
-
-    /// The same, with what it writes in a file.
-    pub fn logged(command: &mut Command, log: File) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
     }
 
