@@ -4,7 +4,11 @@
 //! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
+pub mod debezium;
+pub mod deny;
+pub mod duckdb;
 pub mod elasticsearch;
+pub mod flink;
 pub mod postgres;
 mod process;
 
