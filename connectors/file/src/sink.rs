@@ -4,7 +4,9 @@
 //! is cut back to that length. A finished file gets its name only after the commit that finished it, and a restart makes
 //! up for a rename that the crash prevented.
 
+use crate::format;
 use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts};
+use acme_formats::csv;
 use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -17,11 +19,17 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         let message = format!("\"{}\" is a directory, not a file", path.display());
         return Err(config.blame("path", Diagnostic::new(&codes::BAD_VALUE, message).help("add a file name")));
     }
+    let format = format::format(config)?;
+    if matches!(&format, Format::Csv(dialect) if dialect.quote.is_none()) {
+        let message = "a destination cannot write CSV without quotes: a text may hold a delimiter";
+        return Err(config.blame("csv", Diagnostic::new(&codes::BAD_VALUE, message)));
+    }
     let rotate = config.object("rotate");
     let limit = |key| rotate.and_then(|rotate| rotate.int(key)).and_then(|limit| u64::try_from(*limit).ok());
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
-        .rotate(limit("size"), limit("every"));
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(Format::Json), reads: Vec::new() })
+        .rotate(limit("size"), limit("every"))
+        .format(format.clone());
+    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(format), reads: Vec::new() })
 }
 
 /// Writes one series of files.
@@ -31,6 +39,7 @@ pub struct FileSink {
     path: PathBuf,
     /// A run of its own replaces what an earlier one published.
     replaces: bool,
+    format: Format,
     size_max: Option<u64>,
     age_max_us: Option<u64>,
     state: State,
@@ -59,6 +68,7 @@ impl FileSink {
             clock,
             path,
             replaces,
+            format: Format::Json,
             size_max: None,
             age_max_us: None,
             state: State::default(),
@@ -72,6 +82,13 @@ impl FileSink {
     pub fn rotate(mut self, size_max: Option<u64>, age_max_us: Option<u64>) -> Self {
         self.size_max = size_max;
         self.age_max_us = age_max_us;
+        self
+    }
+
+    /// Writes rows of this format; a header goes to the front of each part.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
         self
     }
 
@@ -176,11 +193,22 @@ impl FileSink {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, rows: &Rows) -> io::Result<()> {
+        let encoded = rows.encoded.as_ref().expect("this destination takes bytes");
         if self.open.is_none() {
             self.begin()?;
+            if let Format::Csv(dialect) = &self.format
+                && dialect.header
+            {
+                let names = rows.shape.columns.iter().map(|(name, _)| &**name);
+                self.put(&csv::header(dialect, names))?;
+            }
         }
-        self.open.as_mut().expect("it was just opened").write(bytes)?;
+        self.put(&encoded.bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.open.as_mut().expect("it is open").write(bytes)?;
         *self.state.length.get_or_insert(0) += u64::try_from(bytes.len()).expect("usize is at most 64 bits");
         Ok(())
     }
@@ -231,9 +259,8 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, rows: &Rows) -> Result<Fates, Diagnostic> {
-        let encoded = rows.encoded.as_ref().expect("this destination takes bytes");
         // A part of the bytes may be written: a repetition would double it, so the run ends instead.
-        self.append(&encoded.bytes)
+        self.append(rows)
             .map_err(|error| Diagnostic { blame: acme_types::Blame::User, ..self.fault("write", &error) })?;
         Ok(Fates::new())
     }

@@ -1,9 +1,7 @@
 //! Texts read as what their use asks for: for formats whose fields are all text.
 
 use crate::json::{As, WIDE_NUMBER, parse_wide};
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringViewArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringViewArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::i256;
 use serde::de::IgnoredAny;
@@ -121,6 +119,7 @@ fn plain_number(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::Array;
     use arrow::util::display::array_value_to_string;
 
     fn read(texts: &[Option<&str>], kind: As) -> (Vec<String>, Faults) {

@@ -59,7 +59,8 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
 }
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
-    let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
+    let info =
+        |parts: &SinkParts| DestinationInfo { format: parts.format.clone(), reads: parts.reads.clone() };
     sinks.iter().map(info).collect()
 }
 

@@ -155,7 +155,7 @@ async fn start(
             held: false,
             clock: clock.clone(),
             stats: stats.clone(),
-            letter_writer: LetterWriter::new(sink.format),
+            letter_writer: LetterWriter::new(sink.format.as_ref()),
             streams: job.sources.iter().map(|_| Stream::default()).collect(),
             name: sink.name.clone(),
             sink: sink.sink,

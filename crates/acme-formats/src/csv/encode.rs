@@ -3,6 +3,7 @@
 use super::Dialect;
 use crate::encode::{Encode, Encoded};
 use crate::json::cell_options;
+use acme_types::batch::is_json;
 use acme_types::{Batch, Diagnostic, Shape, codes};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, StringViewArray};
 use arrow::datatypes::{DataType, FieldRef};
@@ -76,6 +77,8 @@ fn internal(error: &dyn std::fmt::Display) -> Diagnostic {
 /// How a column is written.
 enum Column<'a> {
     Text(&'a StringViewArray),
+    /// JSON text: a string as what it says, anything else as it is written.
+    Json(&'a StringViewArray),
     Single(&'a Float32Array),
     Double(&'a Float64Array),
     /// As in JSON.
@@ -89,6 +92,7 @@ impl<'a> Column<'a> {
         options: &'a EncoderOptions,
     ) -> Result<Self, Diagnostic> {
         Ok(match array.data_type() {
+            DataType::Utf8View if is_json(field) => Self::Json(array.as_string_view()),
             DataType::Utf8View => Self::Text(array.as_string_view()),
             // JSON has no infinity and no NaN.
             DataType::Float32 => Self::Single(array.as_primitive()),
@@ -97,36 +101,41 @@ impl<'a> Column<'a> {
         })
     }
 
-    fn write(&mut self, row: usize, dialect: &Dialect, cell: &mut Vec<u8>, out: &mut Vec<u8>) {
-        let null = match self {
-            Self::Text(array) => array.is_null(row),
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Text(array) | Self::Json(array) => array.is_null(row),
             Self::Single(array) => array.is_null(row),
             Self::Double(array) => array.is_null(row),
             Self::Other(array, _) => array.is_null(row),
-        };
-        if null {
+        }
+    }
+
+    fn write(&mut self, row: usize, dialect: &Dialect, cell: &mut Vec<u8>, out: &mut Vec<u8>) {
+        if self.is_null(row) {
             return out.extend_from_slice(dialect.null.as_bytes());
         }
         cell.clear();
         match self {
             Self::Text(array) => return write_text(dialect, array.value(row).as_bytes(), out),
+            Self::Json(array) => return write_json(dialect, array.value(row).as_bytes(), out),
             Self::Single(array) => write!(cell, "{:?}", array.value(row)).expect("a vector takes all"),
             Self::Double(array) => write!(cell, "{:?}", array.value(row)).expect("a vector takes all"),
             Self::Other(_, encoder) => encoder.encode(row, cell),
         }
-        // What JSON writes in quotes and is not text has no escapes: times and base64.
-        let bare = cell
-            .strip_prefix(b"\"")
-            .and_then(|cell| cell.strip_suffix(b"\""))
-            .filter(|bare| !bare.contains(&b'\\'));
-        match bare {
-            Some(bare) => write_text(dialect, bare, out),
-            None if cell.starts_with(b"\"") => match serde_json::from_slice::<String>(cell) {
-                Ok(text) => write_text(dialect, text.as_bytes(), out),
-                Err(_) => write_text(dialect, cell, out),
-            },
-            None => write_text(dialect, cell, out),
-        }
+        write_json(dialect, cell, out);
+    }
+}
+
+/// A JSON value: a string as what it says.
+fn write_json(dialect: &Dialect, json: &[u8], out: &mut Vec<u8>) {
+    let inner = json.strip_prefix(b"\"").and_then(|json| json.strip_suffix(b"\""));
+    match inner {
+        Some(inner) if !inner.contains(&b'\\') => write_text(dialect, inner, out),
+        Some(_) => match serde_json::from_slice::<String>(json) {
+            Ok(text) => write_text(dialect, text.as_bytes(), out),
+            Err(_) => write_text(dialect, json, out),
+        },
+        None => write_text(dialect, json, out),
     }
 }
 

@@ -148,6 +148,7 @@ fn a_blank_line_is_a_record_only_of_one_field() {
 #[test]
 fn a_cut_never_splits_a_record() {
     let dialect = Dialect::default();
+    let fields = text(&["a", "b"]);
     let text = "a,\"x\ny\"\n\"\"\"\",\"\"\nb\"c,\"d\"\"\n\"\"e\"\n,\nlast,\"1,2\"\n".as_bytes();
     let ends: Vec<usize> = {
         let (mut ends, mut at) = (vec![0], 0);
@@ -172,7 +173,6 @@ fn a_cut_never_splits_a_record() {
             match whole_records(block, &dialect) {
                 0 => length += size,
                 whole => {
-                    let fields = super::tests::text(&["a", "b"]);
                     let decoded = decode(&dialect, &fields, &block[..whole]);
                     assert!(decoded.rejected.is_empty(), "{:?}", decoded.rejected);
                     found += decoded.rows.num_rows();

@@ -1,7 +1,9 @@
 //! A throw-away directory with a pipeline in it, and the binary run there.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub struct Place {
@@ -19,6 +21,13 @@ impl Place {
 
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("the directory can be written");
+    }
+
+    /// Adds to the end of a file, as a program that writes a log does.
+    pub fn append(&self, name: &str, text: &str) {
+        let mut file =
+            std::fs::OpenOptions::new().append(true).open(self.path(name)).expect("the file is there");
+        file.write_all(text.as_bytes()).expect("it can be written");
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -66,4 +75,21 @@ pub fn links(place: &Path) -> u64 {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix("link-")?.parse().ok()).max().unwrap_or(0)
+}
+
+/// Waits until something holds; a test that waits in vain fails.
+#[track_caller]
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks a run to commit and end; what it said.
+pub fn stop(child: Child) -> Output {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    child.wait_with_output().expect("it ends")
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
+mod csv;
 mod docs;
 mod errors;
 mod explain;
@@ -9,4 +10,5 @@ mod files;
 mod harness;
 mod kills;
 mod realtime_users;
+mod schema;
 mod seeing;
