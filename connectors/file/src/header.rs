@@ -1,5 +1,6 @@
 //! What must be known of CSV files before their first record is read: their fields.
 
+use crate::follow::identity;
 use crate::format::Layout;
 use crate::source::{FileSource, Reader, fault, read_full};
 use acme_connect::{Content, Format, StreamInfo};
@@ -17,14 +18,20 @@ const HEADER_MAX: usize = 1 << 20;
 /// Why a file cannot be begun.
 pub(crate) enum Begin {
     Io(io::Error),
-    Header(Box<Diagnostic>),
+    /// Another file has its name now.
+    Renamed,
+    Refused(Box<Diagnostic>),
 }
 
 impl Begin {
     pub(crate) fn diagnostic(self, path: &Path) -> Diagnostic {
         match self {
             Self::Io(error) => fault(path, &error),
-            Self::Header(diagnostic) => *diagnostic,
+            Self::Refused(diagnostic) => *diagnostic,
+            Self::Renamed => {
+                let message = format!("{} was renamed while it was to be read", path.display());
+                Diagnostic::new(&codes::SOURCE_CHANGED, message)
+            }
         }
     }
 }
@@ -70,7 +77,7 @@ impl FileSource {
 
     /// The layout of the first file that has a first record.
     fn first_of_all(&self, dialect: &Dialect) -> Result<Option<Layout>, Diagnostic> {
-        for path in self.matches()? {
+        for path in self.matches()?.into_keys() {
             let file = match File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 file => file.map_err(|error| fault(&path, &error))?,
@@ -86,12 +93,21 @@ impl FileSource {
 
     /// Opens a file where reading goes on: a new one behind its header, which must be the one that was planned for.
     pub(crate) fn begin(&mut self, path: &Path) -> Result<Reader, Begin> {
-        let offset = self.files[path].offset;
-        let mut reader = Reader::open(path, offset).map_err(Begin::Io)?;
+        let progress = self.files[path];
+        let offset = progress.offset;
+        let file = File::open(path).map_err(Begin::Io)?;
+        let found = file.metadata().map_err(Begin::Io)?;
+        if progress.id.is_some_and(|id| id != identity(&found)) {
+            return Err(Begin::Renamed);
+        }
+        if let Some(changed) = self.changed(path, progress, Some(&found)) {
+            return Err(Begin::Refused(Box::new(changed)));
+        }
+        let mut reader = Reader::new(path, file, offset);
         let Some(layout) = self.layout.as_ref().filter(|_| offset == 0) else { return Ok(reader) };
         if layout.dialect.header {
             if let Some((names, length)) = first(&reader.file, path, &layout.dialect, !self.tail)? {
-                layout.check(names, &top(path)).map_err(|fault| Begin::Header(Box::new(fault)))?;
+                layout.check(names, &top(path)).map_err(|fault| Begin::Refused(Box::new(fault)))?;
                 reader.offset = u64::try_from(length).expect("usize is at most 64 bits");
             } else {
                 reader.waits = true;
@@ -109,7 +125,6 @@ fn starts_with_mark(file: &File) -> io::Result<bool> {
 }
 
 /// The first record of a file and its length, if it is there whole.
-#[expect(clippy::type_complexity, reason = "a record and its length, if there is one")]
 fn first(
     file: &File,
     path: &Path,
@@ -125,12 +140,16 @@ fn first(
             Ok(None) if !all && size < HEADER_MAX => size *= 4,
             Ok(None) if !all => {
                 let message = format!("the first record is longer than {HEADER_MAX} bytes");
-                return Err(Begin::Header(Box::new(Diagnostic::new(&codes::DECODE, message).at(&top(path)))));
+                return Err(Begin::Refused(Box::new(
+                    Diagnostic::new(&codes::DECODE, message).at(&top(path)),
+                )));
             }
             Ok(found) => return Ok(found),
             Err(cause) => {
                 let message = format!("the first record is not valid: {cause}");
-                return Err(Begin::Header(Box::new(Diagnostic::new(&codes::DECODE, message).at(&top(path)))));
+                return Err(Begin::Refused(Box::new(
+                    Diagnostic::new(&codes::DECODE, message).at(&top(path)),
+                )));
             }
         }
     }

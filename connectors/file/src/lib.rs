@@ -1,5 +1,6 @@
 //! `file`: reads and writes files of JSON lines or CSV.
 
+mod follow;
 mod format;
 mod header;
 mod sink;

@@ -5,7 +5,7 @@
 //! up for a rename that the crash prevented.
 
 use crate::format;
-use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts};
+use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts, failpoint};
 use acme_formats::csv;
 use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes};
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,7 @@ impl FileSink {
         }
         for part in std::mem::take(&mut self.state.finished) {
             let hidden = self.hidden(part);
+            failpoint("file.rename");
             if self.disk.len(&hidden)?.is_some() {
                 self.disk.rename(&hidden, &self.published(part))?;
             }
@@ -219,6 +220,7 @@ impl FileSink {
             self.begin()?;
         }
         let Some(file) = &mut self.open else { return Ok(()) };
+        failpoint("file.sync");
         file.sync()?;
         let length = self.state.length.unwrap_or(0);
         let age = self.clock.monotonic_us().saturating_sub(self.opened_us);

@@ -1,5 +1,6 @@
 //! The source: whole records in blocks of about 1 MiB, file after file.
 
+use crate::follow::{FileId, identity, metadata};
 use crate::format::{self, Cut, Layout};
 use crate::header::Begin;
 
@@ -7,7 +8,7 @@ use acme_connect::{Context, Format, Source, SourceParts, StreamInfo};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -55,6 +56,12 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
 pub(crate) struct Progress {
     /// Bytes, up to the end of a record.
     pub(crate) offset: u64,
+    /// Which file it is, whatever its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<FileId>,
+    /// It had another name when reading began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) renamed: bool,
 }
 
 pub(crate) struct FileSource {
@@ -67,7 +74,7 @@ pub(crate) struct FileSource {
     pub(crate) layout: Option<Layout>,
     patterns: Vec<String>,
     pub(crate) tail: bool,
-    at: acme_types::Place,
+    pub(crate) at: acme_types::Place,
     pub(crate) files: BTreeMap<PathBuf, Progress>,
     current: Option<Reader>,
 }
@@ -101,13 +108,13 @@ impl Source for FileSource {
             let progress: Progress = serde_json::from_str(&position.0).map_err(|error| {
                 Diagnostic::new(&codes::STATE, format!("the position in {name} cannot be read: {error}"))
             })?;
-            let length = std::fs::metadata(name).map(|metadata| metadata.len()).unwrap_or(0);
-            if length < progress.offset {
-                let message = format!("{name} was read up to byte {}, now it has {length}", progress.offset);
-                let help = "put the file back, or remove the pipeline's state to read everything anew";
-                return Err(Diagnostic::new(&codes::SOURCE_CHANGED, message).at(&self.at).help(help));
-            }
             self.files.insert(name.into(), progress);
+        }
+        self.follow(true)?;
+        for (path, progress) in &self.files {
+            if let Some(changed) = self.changed(path, *progress, metadata(path)?.as_ref()) {
+                return Err(changed);
+            }
         }
         self.discover()?;
         if self.files.is_empty() && !self.tail {
@@ -145,22 +152,17 @@ impl Source for FileSource {
 }
 
 impl FileSource {
-    fn discover(&mut self) -> Result<(), Diagnostic> {
-        for path in self.matches()? {
-            self.files.entry(path).or_default();
-        }
-        Ok(())
-    }
-
     /// The files that match now, in the order of their names.
-    pub(crate) fn matches(&self) -> Result<BTreeSet<PathBuf>, Diagnostic> {
-        let mut found = BTreeSet::new();
+    pub(crate) fn matches(&self) -> Result<BTreeMap<PathBuf, FileId>, Diagnostic> {
+        let mut found = BTreeMap::new();
         for pattern in &self.patterns {
             let paths = glob::glob(pattern).expect("the pattern was checked");
             for path in paths {
                 let path = path.map_err(|error| fault(error.path(), error.error()))?;
-                if path.is_file() {
-                    found.insert(path);
+                if let Ok(metadata) = std::fs::metadata(&path)
+                    && metadata.is_file()
+                {
+                    found.insert(path, identity(&metadata));
                 }
             }
         }
@@ -175,11 +177,12 @@ impl FileSource {
             self.current = Some(reader);
             return Ok(Some(chunk));
         }
-        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
-        for path in paths {
+        for path in self.in_order() {
             let mut reader = match self.begin(&path) {
                 // A file that was matched and is gone: what had been read of it stays read.
                 Err(Begin::Io(error)) if error.kind() == ErrorKind::NotFound && self.tail => continue,
+                // It has another name now, which is looked for when nothing else is to be read.
+                Err(Begin::Renamed) if self.tail => continue,
                 reader => reader.map_err(|error| error.diagnostic(&path))?,
             };
             if let Some(chunk) = self.advance(&mut reader)? {
@@ -196,7 +199,7 @@ impl FileSource {
         else {
             return Ok(None);
         };
-        let progress = Progress { offset: reader.offset };
+        let progress = Progress { offset: reader.offset, ..self.files[&reader.path] };
         self.files.insert(reader.path.clone(), progress);
         let (split, position) = position(&reader.path, progress);
         let origin = Origin { name: reader.name.clone(), offset };
@@ -225,9 +228,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path, offset: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self { path: path.to_owned(), name: path.to_string_lossy().into(), file, offset, waits: false })
+    pub(crate) fn new(path: &Path, file: File, offset: u64) -> Self {
+        Self { path: path.to_owned(), name: path.to_string_lossy().into(), file, offset, waits: false }
     }
 
     /// The next whole records. At the end of the file a last one without its end counts only if `to_the_end`.

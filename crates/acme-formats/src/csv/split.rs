@@ -130,7 +130,6 @@ pub(super) fn trim(block: &[u8], start: usize, end: usize) -> Range<usize> {
 ///
 /// `to_the_end` says that nothing follows these bytes: a last record without a line end is whole then. A byte order mark at
 /// the front is passed over. The error is one clause.
-#[expect(clippy::type_complexity, reason = "a record and its length, if there is one")]
 pub fn first_record(
     bytes: &[u8],
     dialect: &Dialect,

@@ -10,5 +10,6 @@ mod files;
 mod harness;
 mod kills;
 mod realtime_users;
+mod rotation;
 mod schema;
 mod seeing;

@@ -105,9 +105,25 @@ fn a_schema_that_cannot_be_read_says_so_at_its_place() {
     refused(
         "{id: bigintt, price: \"decimal(50, 2)\", at: timestamp(12), a: array<nothing>}",
         "",
-        expect![[r#""#]],
+        expect![[r#"
+            error[A0104]: field "id": "bigintt" is no type; known are boolean, tinyint, smallint, int, bigint, float, double, decimal(p, s), string, date, timestamp(p), timestamp(p) with time zone, bytes, json, array<…>
+              --> p.yaml:7:18
+            error[A0104]: field "price": a decimal has 1 to 38 digits, and not more of them behind the point
+              --> p.yaml:7:34
+            error[A0104]: field "at": a timestamp has 0 to 9 digits behind the second
+              --> p.yaml:7:56
+            error[A0104]: field "a": "nothing" is no type; known are boolean, tinyint, smallint, int, bigint, float, double, decimal(p, s), string, date, timestamp(p), timestamp(p) with time zone, bytes, json, array<…>
+              --> p.yaml:7:74
+        "#]],
     );
-    refused("{b: {c: int}}", "", expect![[r#""#]]);
+    refused(
+        "{b: {c: int}}",
+        "",
+        expect![[r#"
+        error[A0104]: "b" must be a single value, not a mapping
+          --> p.yaml:7:17
+    "#]],
+    );
 }
 
 #[test]
