@@ -7,7 +7,7 @@
 use crate::format;
 use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts, failpoint};
 use acme_formats::csv;
-use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes};
+use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -236,9 +236,7 @@ impl FileSink {
     }
 
     fn fault(&self, what: &str, error: &io::Error) -> Diagnostic {
-        let message = format!("cannot {what} {}: {error}", self.path.display());
-        Diagnostic::new(&codes::DISK, message)
-            .help("mend it and start the pipeline again: it goes on from its last commit")
+        disk_fault(&format!("{what} {}", self.path.display()), error)
     }
 }
 

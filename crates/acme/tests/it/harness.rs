@@ -70,6 +70,57 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the output is UTF-8")
 }
 
+/// A run that stands still at a failpoint.
+pub struct Held {
+    pub child: Child,
+    mark: PathBuf,
+    /// It came there; otherwise it has ended before.
+    pub reached: bool,
+}
+
+impl Held {
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        let _ = std::fs::remove_file(self.mark);
+    }
+
+    /// Lets it go on; how it ended.
+    pub fn release(self) -> Output {
+        let _ = std::fs::remove_file(self.mark);
+        self.child.wait_with_output().expect("it ends")
+    }
+}
+
+impl Place {
+    /// Runs `p.yaml` until it comes to a place for the N-th time, or ends before.
+    pub fn hold(&self, point: &str, pass: u32) -> Held {
+        let marks = self.path("marks");
+        std::fs::create_dir_all(&marks).expect("it can be made");
+        let mark = marks.join(point);
+        let mut command = self.command(&["run", "p.yaml"]);
+        command.env("ACME_FAILPOINTS", format!("{}:{point}@{pass}", marks.display()));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        // A process that has ended is a zombie until it is waited for.
+        let stat = format!("/proc/{}/stat", child.id());
+        let ended = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+        };
+        until("the place or the end", || mark.exists() || ended());
+        let reached = mark.exists();
+        Held { child, mark, reached }
+    }
+
+    /// The same, and kills it there; whether it came there.
+    pub fn kill_at(&self, point: &str, pass: u32) -> bool {
+        let held = self.hold(point, pass);
+        let reached = held.reached;
+        held.kill();
+        reached
+    }
+}
+
 /// Commits that a pipeline has made so far: the number of its newest link.
 pub fn links(place: &Path) -> u64 {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();

@@ -4,7 +4,6 @@ use crate::harness::{Place, stop, text, until};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -127,29 +126,6 @@ fn a_file_whose_time_is_over_appears_without_another_row() {
     assert!(links < 40, "an idle pipeline commits nothing: {links} links");
 }
 
-/// Starts a run that stops at a place, and kills it there.
-fn kill_at(place: &Place, point: &str, pass: u32) -> bool {
-    let marks = place.path("marks");
-    fs::create_dir_all(&marks).expect("it can be made");
-    let mut command = place.command(&["run", "p.yaml"]);
-    command.env("ACME_FAILPOINTS", format!("{}:{point}@{pass}", marks.display()));
-    let mut child: Child =
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
-    let mark = marks.join(point);
-    // A process that has ended is a zombie until it is waited for.
-    let stat = format!("/proc/{}/stat", child.id());
-    let ended = || {
-        let stat = fs::read_to_string(&stat).unwrap_or_default();
-        stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
-    };
-    until("the place or the end", || mark.exists() || ended());
-    let reached = mark.exists();
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
-    let _ = fs::remove_file(mark);
-    reached
-}
-
 #[test]
 fn kills_around_the_sync_and_the_rename_lose_and_double_nothing() {
     for format in ["json", "csv"] {
@@ -171,7 +147,7 @@ fn kills_around_the_sync_and_the_rename_lose_and_double_nothing() {
             ("file.rename", 1),
             ("epoch.published", 1),
         ] {
-            *hits.entry(point).or_insert(0) += u32::from(kill_at(&place, point, pass));
+            *hits.entry(point).or_insert(0) += u32::from(place.kill_at(point, pass));
         }
         assert!(
             ["file.sync", "file.rename", "epoch.prepared", "epoch.committed"]
