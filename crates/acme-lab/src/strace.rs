@@ -23,11 +23,14 @@ pub fn install() -> Result<()> {
 
 /// A command that runs another and tampers with its system calls, in all of its threads: `fault` is what stands behind
 /// `inject=`, such as `fsync,fdatasync:error=EIO:when=3`. With `files`, only calls that concern one of them.
-pub fn command(fault: &str, files: &[&Path], program: &str) -> Result<Command> {
+/// The calls are noted in `log`.
+pub fn command(fault: &str, files: &[&Path], log: &Path, program: &str) -> Result<Command> {
     install()?;
     let mut command = Command::new(PROGRAM);
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={fault}")]);
-    files.iter().for_each(|file| drop(command.arg("-P").arg(file)));
+    command.args(["-f", "-qq", "-e", &format!("inject={fault}"), "-o"]).arg(log);
+    for file in files {
+        command.arg("-P").arg(file);
+    }
     command.arg(program);
     Ok(command)
 }

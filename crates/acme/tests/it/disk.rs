@@ -171,7 +171,8 @@ fn a_failed_sync_ends_the_run_and_nothing_behind_it_counts() {
         for number in 1..=30 {
             let place = place(", rotate: {size: 1MiB}");
             let fault = format!("{call}:error=EIO:when={number}");
-            let mut command = acme_lab::strace::command(&fault, &[], binary).expect("strace is there");
+            let mut command = acme_lab::strace::command(&fault, &[], &place.path("calls"), binary)
+                .expect("strace is there");
             command
                 .args(["run", "p.yaml"])
                 .current_dir(place.path("."))
@@ -196,12 +197,15 @@ fn interrupted_system_calls_change_nothing() {
     let fault = "write,pread64,fdatasync:error=EINTR:when=1+3";
     let files = [place.path("in.jsonl"), place.path("out/.rows.jsonl.in-progress-1")];
     let files = [files[0].as_path(), files[1].as_path()];
-    let mut command =
-        acme_lab::strace::command(fault, &files, env!("CARGO_BIN_EXE_acme")).expect("strace is there");
+    let (log, binary) = (place.path("calls"), env!("CARGO_BIN_EXE_acme"));
+    let mut command = acme_lab::strace::command(fault, &files, &log, binary).expect("strace is there");
     command.args(["run", "p.yaml"]).current_dir(place.path(".")).env("ACME_STATE_DIR", place.path("state"));
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(published(&place) == expected(), "the output differs from an undisturbed run's");
+    let interrupted = place.read("calls").matches("EINTR").count();
+    assert!(interrupted > 5, "only {interrupted} calls were interrupted");
+    println!("{interrupted} interrupted calls");
 }
 
 /// The binary with so many open files at most.
