@@ -4,7 +4,7 @@
 //! is cut back to that length. A finished file gets its name only after the commit that finished it, and a restart makes
 //! up for a rename that the crash prevented.
 
-use crate::format;
+use crate::{SINK_SPEC, format};
 use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts, failpoint};
 use acme_formats::csv;
 use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes, disk_fault};
@@ -29,7 +29,9 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
         .rotate(limit("size"), limit("every"))
         .format(format.clone());
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(format), reads: Vec::new() })
+    let sink = AnySink::Plain(Box::new(sink));
+    let (change, delivery) = (SINK_SPEC.change, SINK_SPEC.delivery);
+    Ok(SinkParts { sink, format: Some(format), reads: Vec::new(), change, delivery })
 }
 
 /// Writes one series of files.

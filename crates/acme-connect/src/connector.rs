@@ -5,7 +5,7 @@ use crate::source::DynSource;
 use acme_formats::Encode;
 use acme_formats::csv::{self, CsvEncoder};
 use acme_formats::json::JsonEncoder;
-use acme_types::{Change, Clock, Config, Diagnostic, Disk, Shape, Spec};
+use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use std::sync::Arc;
 
@@ -109,4 +109,8 @@ pub struct SinkParts {
     pub format: Option<Format>,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
     pub reads: Vec<String>,
+    /// The most that it takes as it is configured.
+    pub change: Change,
+    /// What it promises as it is configured.
+    pub delivery: Delivery,
 }

@@ -39,11 +39,17 @@ pub struct Step {
 pub enum Operator {
     /// Keeps the rows for which the condition is true.
     Filter(Arc<dyn Expr>),
+    /// Over changes of rows: keeps the rows for which a condition on their columns is true. A row that an update takes out of
+    /// it goes on as a DELETE.
+    FilterChanges(Arc<dyn Expr>),
     /// Adds columns. Of a field the name and metadata count; its type is what the expression yields.
     Map(Vec<(FieldRef, Arc<dyn Expr>)>),
     /// Sends each row to the first output whose condition is true; to the last output, if it has one more than
     /// conditions, where none is.
     Route(Vec<Arc<dyn Expr>>),
+    /// The same over changes of rows, where a condition may read the row's columns: then a row that an update moves to another
+    /// output goes on as a DELETE in the first.
+    RouteChanges(Vec<(Arc<dyn Expr>, bool)>),
 }
 
 /// The reader of a stream.

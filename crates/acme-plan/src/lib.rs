@@ -2,6 +2,7 @@
 //!
 //! DataFusion's parts live here and nowhere else: parsing, types, functions, compiled expressions. Nothing is run here.
 
+mod changes;
 mod compile;
 mod fields;
 mod infer;

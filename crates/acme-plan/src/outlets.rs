@@ -25,7 +25,7 @@ pub(crate) fn columns(stream: &Stream, at: &Place) -> Result<Stream, Diagnostic>
             "put a `select` with the fields in front of it, or declare them under `schema:` of the source";
         return Err(Diagnostic::new(&COLUMNS, message).at(at).help(help));
     }
-    let mut flat = Stream { meta: stream.meta.clone(), ..Stream::default() };
+    let mut flat = stream.bare();
     for column in &stream.declared {
         let renamed = edits.renamed.iter().find(|(old, _)| *old == column.name);
         let name = renamed.map_or(&column.name, |(_, new)| new);

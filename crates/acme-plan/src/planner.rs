@@ -1,5 +1,6 @@
 //! A specification to one program for each source.
 
+use crate::changes;
 use crate::compile::Compiled;
 use crate::fields::Fields;
 use crate::infer::{Resolved, resolve};
@@ -16,9 +17,9 @@ use acme_formats::{Decode, TypedDecoder};
 use acme_spec::{Input, Item, PipelineSpec};
 use acme_types::batch::json_field;
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
-use acme_types::{Diagnostic, DocumentPath, Place, Shape};
+use acme_types::{Change, Diagnostic, DocumentPath, Place, Shape};
 use arrow::datatypes::{DataType, Field};
-use datafusion_sql::sqlparser::ast::SelectItem;
+use datafusion_sql::sqlparser::ast::{Expr as SqlExpr, SelectItem};
 use std::sync::Arc;
 
 /// What the plan needs to know of a destination.
@@ -28,6 +29,8 @@ pub struct DestinationInfo {
     pub format: Option<Format>,
     /// Fields that it reads by itself.
     pub reads: Vec<String>,
+    /// Whether it applies changes of rows, or only adds rows.
+    pub change: Change,
 }
 
 /// A planned pipeline.
@@ -104,13 +107,13 @@ fn decoder(
     (Some(Box::new(TypedDecoder::new(inner, declared.fields.clone()))), shown)
 }
 
-struct Planner<'a> {
+pub(crate) struct Planner<'a> {
     spec: &'a PipelineSpec,
     destinations: &'a [DestinationInfo],
     fields: Fields,
     steps: Vec<Step>,
     outlets: Vec<Outlet>,
-    found: &'a mut Vec<Diagnostic>,
+    pub(crate) found: &'a mut Vec<Diagnostic>,
 }
 
 impl Planner<'_> {
@@ -151,6 +154,7 @@ impl Planner<'_> {
             },
             false => self.visible(stream, &at),
         };
+        self.found.extend(changes::refusal(stream, &self.destinations[sink], &shape, &at));
         for name in self.destinations[sink].reads.clone() {
             let column = match stream.find(&name) {
                 Found::Column(Column { origin: Origin::Open(field), .. }) => {
@@ -191,11 +195,11 @@ impl Planner<'_> {
 
     fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {
         let mut output = stream.clone();
-        let operator = match item.spec.name {
-            "filter" => self.condition(item, "condition", stream).map(Operator::Filter),
-            "route" => self.route(item, stream),
-            "map" => self.map(index, item, stream, &mut output),
-            "select" => self.select(index, item, stream, &mut output),
+        let operators: Vec<Operator> = match item.spec.name {
+            "filter" => self.filter(item, stream, &mut output),
+            "route" => self.route(item, stream).into_iter().collect(),
+            "map" => self.map(index, item, stream, &mut output).into_iter().collect(),
+            "select" => self.select(index, item, stream, &mut output).into_iter().collect(),
             other => unreachable!("transform {other} has a SPEC but no plan"),
         };
         // What follows is planned even where this step is at fault, so that its faults are found as well.
@@ -203,41 +207,21 @@ impl Planner<'_> {
             0 => vec![self.readers(Input::Transform(index, None), &output)],
             n => (0..n).map(|at| self.readers(Input::Transform(index, Some(at)), &output)).collect(),
         };
-        let Some(operator) = operator else { return Vec::new() };
-        if matches!(&operator, Operator::Map(columns) if columns.is_empty()) {
+        if operators.is_empty() {
+            return Vec::new();
+        }
+        if matches!(operators.as_slice(), [Operator::Map(columns)] if columns.is_empty()) {
             return outputs.into_iter().flatten().collect();
         }
         let shape = Arc::new(self.visible(&output, &item.at));
-        self.steps.push(Step { name: item.name.as_str().into(), operator, shape, outputs });
-        vec![Target::Step(self.steps.len() - 1)]
-    }
-
-    fn route(&mut self, item: &Item, stream: &Stream) -> Option<Operator> {
-        let routes = item.config.map("routes").map_or(&[][..], |routes| routes);
-        let conditions: Vec<_> = (routes.iter())
-            .map(|(_, value)| self.compile_condition(value.text().unwrap_or_default(), stream, &value.at))
-            .collect();
-        conditions.into_iter().collect::<Option<_>>().map(Operator::Route)
-    }
-
-    fn condition(&mut self, item: &Item, key: &str, stream: &Stream) -> Option<Arc<dyn acme_flow::Expr>> {
-        let text = item.config.text(key)?;
-        self.compile_condition(text, stream, item.config.place(key))
-    }
-
-    fn compile_condition(
-        &mut self,
-        text: &str,
-        stream: &Stream,
-        at: &Place,
-    ) -> Option<Arc<dyn acme_flow::Expr>> {
-        let resolved = self.resolve(text, stream, Some(&DataType::Boolean), at)?;
-        if resolved.data_type != DataType::Boolean {
-            let message = format!("the condition is {}, not true or false", resolved.data_type);
-            self.found.push(Diagnostic::new(&SQL, message).at(at).help("compare it with something"));
-            return None;
+        // The last operator has the outputs; each before it has the next one.
+        let mut outputs = outputs;
+        for operator in operators.into_iter().rev() {
+            let step = Step { name: item.name.as_str().into(), operator, shape: shape.clone(), outputs };
+            self.steps.push(step);
+            outputs = vec![vec![Target::Step(self.steps.len() - 1)]];
         }
-        self.compile(resolved, at)
+        vec![Target::Step(self.steps.len() - 1)]
     }
 
     fn map(&mut self, index: usize, item: &Item, stream: &Stream, output: &mut Stream) -> Option<Operator> {
@@ -261,7 +245,7 @@ impl Planner<'_> {
             self.remove(value.text().unwrap_or_default(), &value.at, output);
         }
         if let Some(only) = item.config.list("only") {
-            let mut kept = Stream { meta: output.meta.clone(), ..Stream::default() };
+            let mut kept = output.bare();
             for value in only {
                 self.keep(value.text().unwrap_or_default(), &value.at, output, &mut kept);
             }
@@ -277,7 +261,7 @@ impl Planner<'_> {
         stream: &Stream,
         output: &mut Stream,
     ) -> Option<Operator> {
-        *output = Stream { meta: stream.meta.clone(), ..Stream::default() };
+        *output = stream.bare();
         let mut columns = Vec::new();
         let mut whole = true;
         for value in item.config.list("fields").into_iter().flatten() {
@@ -417,7 +401,7 @@ impl Planner<'_> {
         self.found.push(Diagnostic::new(&UNKNOWN_FIELD, message).at(at).help(help));
     }
 
-    fn resolve(
+    pub(crate) fn resolve(
         &mut self,
         text: &str,
         stream: &Stream,
@@ -428,13 +412,24 @@ impl Planner<'_> {
             self.found.push(Diagnostic::new(&BAD_VALUE, "the expression is empty").at(at));
             return None;
         }
-        let resolved = sql::parse(text)
-            .map_err(|cause| Diagnostic::new(&SQL, format!("`{text}` is not valid SQL: {cause}")).at(at))
-            .and_then(|expr| resolve(expr, stream, &mut self.fields, expected, at));
+        let parsed = sql::parse(text)
+            .map_err(|cause| Diagnostic::new(&SQL, format!("`{text}` is not valid SQL: {cause}")).at(at));
+        let expr = parsed.map_err(|diagnostic| self.found.push(diagnostic)).ok()?;
+        self.resolve_expr(expr, stream, expected, at)
+    }
+
+    pub(crate) fn resolve_expr(
+        &mut self,
+        expr: SqlExpr,
+        stream: &Stream,
+        expected: Option<&DataType>,
+        at: &Place,
+    ) -> Option<Resolved> {
+        let resolved = resolve(expr, stream, &mut self.fields, expected, at);
         resolved.map_err(|diagnostic| self.found.push(diagnostic)).ok()
     }
 
-    fn compile(&mut self, resolved: Resolved, at: &Place) -> Option<Arc<dyn acme_flow::Expr>> {
+    pub(crate) fn compile(&mut self, resolved: Resolved, at: &Place) -> Option<Arc<dyn acme_flow::Expr>> {
         let Resolved { logical, schema, columns, .. } = resolved;
         let is_number = |name: &str| columns.iter().any(|column| column.internal == name && column.number);
         match Compiled::new(logical, &schema, is_number) {

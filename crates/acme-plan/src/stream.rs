@@ -2,7 +2,7 @@
 
 use acme_connect::{Content, StreamInfo};
 use acme_types::batch::{META_PREFIX, is_json};
-use acme_types::{DocumentEdits, Place};
+use acme_types::{Change, DocumentEdits, Place};
 use arrow::datatypes::DataType;
 
 /// A column that the user can name.
@@ -32,7 +32,7 @@ pub(crate) enum Origin {
 }
 
 /// The rows between two steps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stream {
     /// The visible columns. Over a document they hide a member of the same name.
     pub(crate) columns: Vec<Column>,
@@ -42,6 +42,10 @@ pub(crate) struct Stream {
     pub(crate) document: Option<DocumentEdits>,
     /// Members of the document whose type is declared.
     pub(crate) declared: Vec<Column>,
+    /// Whether rows may be changes of earlier rows.
+    pub(crate) change: Change,
+    /// The columns of the batch that identify a row in a stream of changes.
+    pub(crate) key: Vec<String>,
 }
 
 /// What a name means.
@@ -95,7 +99,14 @@ impl Stream {
         };
         let document = matches!(info.content, Content::Documents(_)).then(DocumentEdits::default);
         let declared = if document.is_some() { declared.to_vec() } else { Vec::new() };
-        Self { columns, meta: meta.collect(), document, declared }
+        let (change, key) = (info.change, info.key.clone());
+        Self { columns, meta: meta.collect(), document, declared, change, key }
+    }
+
+    /// The same rows without any visible column or document.
+    pub(crate) fn bare(&self) -> Self {
+        let (meta, key) = (self.meta.clone(), self.key.clone());
+        Self { columns: Vec::new(), meta, document: None, declared: Vec::new(), change: self.change, key }
     }
 
     /// Looks a name up: visible columns, then the document, then hidden columns. Columns also match in another case, as

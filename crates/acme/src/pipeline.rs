@@ -20,7 +20,7 @@ pub(crate) struct Pipeline {
     /// What can be planned without connecting; streams of the other sources are missing in it.
     pub(crate) offline: Plan,
     pub(crate) sources: Vec<SourceParts>,
-    sinks: Vec<SinkParts>,
+    pub(crate) sinks: Vec<SinkParts>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -59,8 +59,11 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
 }
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
-    let info =
-        |parts: &SinkParts| DestinationInfo { format: parts.format.clone(), reads: parts.reads.clone() };
+    let info = |parts: &SinkParts| DestinationInfo {
+        format: parts.format.clone(),
+        reads: parts.reads.clone(),
+        change: parts.change,
+    };
     sinks.iter().map(info).collect()
 }
 

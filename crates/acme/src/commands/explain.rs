@@ -111,14 +111,14 @@ impl Text<'_> {
             };
             self.line(format_args!("  receives  {text}"));
         }
-        self.line(format_args!("  promises  {}", promise(item)));
+        self.line(format_args!("  promises  {}", promise(self.pipeline.sinks[index].delivery)));
     }
 
     fn guarantee(&self) -> (&'static str, String) {
-        let items = &self.pipeline.spec.destinations;
+        let items = self.pipeline.spec.destinations.iter().zip(&self.pipeline.sinks);
         let named = |delivery: Delivery| {
-            let names = items.iter().filter(|item| item.spec.delivery == delivery);
-            names.map(|item| format!("\"{}\"", item.name)).collect::<Vec<_>>()
+            let names = items.clone().filter(|(_, parts)| parts.delivery == delivery);
+            names.map(|(item, _)| format!("\"{}\"", item.name)).collect::<Vec<_>>()
         };
         let repeating = named(Delivery::AtLeastOnce);
         if !repeating.is_empty() {
@@ -190,8 +190,8 @@ fn content(stream: &StreamInfo) -> String {
     }
 }
 
-fn promise(item: &Item) -> &'static str {
-    match item.spec.delivery {
+fn promise(delivery: Delivery) -> &'static str {
+    match delivery {
         Delivery::ExactlyOnce => "exactly once: rows are prepared and take effect with the commit",
         Delivery::Idempotent => {
             "exactly once in effect: a row that comes again after a crash changes nothing"

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
+mod changes;
 mod csv;
 mod disk;
 mod docs;
@@ -10,7 +11,7 @@ mod explain;
 mod files;
 mod harness;
 mod kills;
-mod realtime_users;
+mod road;
 mod rotation;
 mod schema;
 mod seeing;
