@@ -150,7 +150,7 @@ impl Instance {
                     code: codes::DECODE.id,
                     step: self.source.clone(),
                     origin: format!(
-                        "{}:{}",
+                        "{}@{}",
                         chunk.origin.name,
                         chunk.origin.offset + offset(bad.bytes.start)
                     ),

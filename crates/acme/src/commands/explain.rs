@@ -45,7 +45,10 @@ impl Text<'_> {
             self.destination(index, item);
         }
         let interval = spec.settings.checkpoint_interval_us;
-        self.line(format_args!("\ncommit      every {} ms, where something moved", interval / 1000));
+        self.line(format_args!(
+            "\ncommit      every {}, where something moved",
+            crate::table::short_time(interval.cast_unsigned())
+        ));
         let policy = match spec.settings.errors {
             ErrorPolicy::Stop => "stop in front of it".to_owned(),
             ErrorPolicy::Skip => "skip and count it".to_owned(),

@@ -63,7 +63,7 @@ settings: {errors: {policy: dead_letter, to: dead}}
           receives  rows that failed, with code, cause, step, origin and original
           promises  exactly once: rows are prepared and take effect with the commit
 
-        commit      every 1000 ms, where something moved
+        commit      every 1.0s, where something moved
         bad rows    send it to "dead" with its cause
         end to end  at least once, because of "small"
     "#]]
@@ -80,7 +80,7 @@ fn a_dry_run_shows_every_step_and_writes_nothing() {
     );
     expect![[r#"
         source in (in.jsonl): 4 rows
-          failed in in at in.jsonl:8: field "n" is text where the pipeline needs a number
+          failed in in at in.jsonl@8: field "n" is text where the pipeline needs a number
 
         step odd: 3 rows in, 2 out
           {"n":1}

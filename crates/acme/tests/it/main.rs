@@ -15,3 +15,4 @@ mod road;
 mod rotation;
 mod schema;
 mod seeing;
+mod tour;
