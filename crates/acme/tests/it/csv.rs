@@ -211,16 +211,16 @@ fn a_field_that_is_no_number_is_an_error_of_its_record() {
     place.acme_ok(&["run", "p.yaml"]);
     assert_eq!(place.read("out"), "id,amount\n1,5\n3,\n7,8\n");
     expect![[r#"
-        {"error_code":"A0401","error":"field \"amount\" is \"abc\" where the pipeline needs a number","step":"in","origin":"in.csv:14","original":"2,\"abc\"","original_bytes":null}
-        {"error_code":"A0401","error":"has 1 field where the file has 2 fields","step":"in","origin":"in.csv:25","original":"4","original_bytes":null}
-        {"error_code":"A0401","error":"has 3 fields where the file has 2 fields","step":"in","origin":"in.csv:27","original":"5,1,2","original_bytes":null}
-        {"error_code":"A0401","error":"field 1 has text behind its closing quote","step":"in","origin":"in.csv:33","original":"\"6\"x,1","original_bytes":null}
+        {"error_code":"A0401","error":"field \"amount\" is \"abc\" where the pipeline needs a number","step":"in","origin":"in.csv@14","original":"2,\"abc\"","original_bytes":null}
+        {"error_code":"A0401","error":"has 1 field where the file has 2 fields","step":"in","origin":"in.csv@25","original":"4","original_bytes":null}
+        {"error_code":"A0401","error":"has 3 fields where the file has 2 fields","step":"in","origin":"in.csv@27","original":"5,1,2","original_bytes":null}
+        {"error_code":"A0401","error":"field 1 has text behind its closing quote","step":"in","origin":"in.csv@33","original":"\"6\"x,1","original_bytes":null}
     "#]].assert_eq(&place.read("dead.jsonl"));
     // The same without a place for them: the run stops and shows the record.
     place.write("stop.yaml", &pipeline(CSV, "{type: filter, condition: \"amount > 1\"}", "path: out2"));
     let error = place.acme_fails(&["run", "stop.yaml"]);
     assert!(
-        error.contains("in.csv:14")
+        error.contains("in.csv@14")
             && error.contains("2,\"abc\"")
             && error.contains("where the pipeline needs a number"),
         "{error}"
@@ -376,7 +376,7 @@ fn a_dry_run_shows_whole_records() {
           receives  id, customer, amount, note
           promises  exactly once: rows are prepared and take effect with the commit
 
-        commit      every 1000 ms, where something moved
+        commit      every 1.0s, where something moved
         bad rows    stop in front of it
         end to end  exactly once
     "#]]

@@ -63,12 +63,12 @@ fn a_wrong_type_is_an_error_of_its_record_wherever_it_is_used() {
     place.acme_ok(&["run", "p.yaml"]);
     assert_eq!(place.read("out.jsonl"), "{\"id\":1}\n{\"user\":5}\n");
     expect![[r#"
-        {"error_code":"A0401","error":"field \"id\" is text where the pipeline needs a number","step":"in","origin":"in.jsonl:9","original":"{\"id\":\"2\"}","original_bytes":null}
-        {"error_code":"A0401","error":"field \"id\" is 1.5 where the schema says bigint","step":"in","origin":"in.jsonl:20","original":"{\"id\":1.5}","original_bytes":null}
-        {"error_code":"A0401","error":"field \"price\" is 1.005 where the schema says decimal(10, 2)","step":"in","origin":"in.jsonl:31","original":"{\"price\":1.005}","original_bytes":null}
-        {"error_code":"A0401","error":"field \"at\" is \"yesterday\" where the pipeline needs a timestamp","step":"in","origin":"in.jsonl:47","original":"{\"at\":\"yesterday\"}","original_bytes":null}
-        {"error_code":"A0401","error":"field \"tags\" is \"\"x\"\" where the pipeline needs an array","step":"in","origin":"in.jsonl:66","original":"{\"tags\":\"x\"}","original_bytes":null}
-        {"error_code":"A0401","error":"field \"ok\" is a number where the pipeline needs true or false","step":"in","origin":"in.jsonl:79","original":"{\"ok\":1,\"id\":\"x\"}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"id\" is text where the pipeline needs a number","step":"in","origin":"in.jsonl@9","original":"{\"id\":\"2\"}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"id\" is 1.5 where the schema says bigint","step":"in","origin":"in.jsonl@20","original":"{\"id\":1.5}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"price\" is 1.005 where the schema says decimal(10, 2)","step":"in","origin":"in.jsonl@31","original":"{\"price\":1.005}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"at\" is \"yesterday\" where the pipeline needs a timestamp","step":"in","origin":"in.jsonl@47","original":"{\"at\":\"yesterday\"}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"tags\" is \"\"x\"\" where the pipeline needs an array","step":"in","origin":"in.jsonl@66","original":"{\"tags\":\"x\"}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"ok\" is a number where the pipeline needs true or false","step":"in","origin":"in.jsonl@79","original":"{\"ok\":1,\"id\":\"x\"}","original_bytes":null}
     "#]].assert_eq(&place.read("dead.jsonl"));
 }
 
