@@ -17,5 +17,5 @@ use anyhow::Result;
 pub fn install_all() -> Result<()> {
     elasticsearch::install()?;
     strace::install()?;
-    postgres::install().map(drop)
+    postgres::install_all()
 }

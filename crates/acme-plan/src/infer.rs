@@ -6,11 +6,12 @@
 
 mod names;
 
-use crate::compile::{TICK, tick_type};
+use crate::compile::tick_type;
 use crate::fields::Fields;
 use crate::path::path;
 use crate::sql;
 use crate::stream::{Column, Origin, Stream};
+use acme_flow::TICK;
 use acme_formats::json::As;
 use acme_types::codes::{FIELD_USE, SQL};
 use acme_types::{Diagnostic, Place};

@@ -6,4 +6,6 @@ mod capture;
 mod errors;
 mod harness;
 mod restart;
+mod schema;
 mod values;
+mod versions;

@@ -14,5 +14,6 @@ mod kills;
 mod road;
 mod rotation;
 mod schema;
+mod schema_changes;
 mod seeing;
 mod tour;
