@@ -11,6 +11,7 @@ pub mod elasticsearch;
 pub mod flink;
 pub mod postgres;
 mod process;
+pub mod strace;
 
 pub use process::{Server, cache, free_port, run, wait_for_port};
 
@@ -19,5 +20,6 @@ use anyhow::Result;
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
     elasticsearch::install()?;
+    strace::install()?;
     postgres::install_all()
 }

@@ -69,7 +69,7 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
-        format: parts.format,
+        format: parts.format.clone(),
         reads: parts.reads.clone(),
         change: parts.change,
     };

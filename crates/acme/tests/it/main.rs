@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
 mod changes;
+mod csv;
+mod disk;
 mod docs;
 mod errors;
 mod exactness;
@@ -13,6 +15,8 @@ mod kills;
 mod lives;
 mod replica;
 mod road;
+mod rotation;
+mod schema;
 mod schema_changes;
 mod seeing;
 mod tour;
