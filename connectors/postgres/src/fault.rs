@@ -80,10 +80,19 @@ impl Server<'_> {
                 format!("{server} refuses the password of user \"{user}\""),
                 "correct user and password in `connection`",
             ),
-            "28000" | "42501" if words.contains("replication") || words.contains("walsender") => self.user(
-                format!("{server} refuses replication: {words}"),
-                format!("run: ALTER ROLE {} REPLICATION;", crate::wire::ident(user)),
+            _ if words.contains("output plugin") => self.user(
+                format!("{server} does not allow the output plugin pgoutput: {words}"),
+                "add pgoutput to the server's setting output_plugin_libraries",
             ),
+            // "WAL sender" since version 16.
+            "28000" | "42501"
+                if ["replication", "walsender", "WAL sender"].iter().any(|it| words.contains(it)) =>
+            {
+                self.user(
+                    format!("{server} refuses replication: {words}"),
+                    format!("run: ALTER ROLE {} REPLICATION;", crate::wire::ident(user)),
+                )
+            }
             "28000" => self.user(
                 format!("{server} refuses user \"{user}\": {words}"),
                 "add a line for this user, database and address to the server's pg_hba.conf",
@@ -100,10 +109,6 @@ impl Server<'_> {
                 format!("all replication slots of {server} are taken"),
                 "drop one that nobody uses (SELECT slot_name, active FROM pg_replication_slots), \
                  or raise max_replication_slots and restart the server",
-            ),
-            _ if words.contains("output plugin") => self.user(
-                format!("{server} does not allow the output plugin pgoutput: {words}"),
-                "add pgoutput to the server's setting output_plugin_libraries",
             ),
             "57P01" | "57P02" | "57P03" | "53300" | "55006" => {
                 Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(self.at)
@@ -140,6 +145,12 @@ impl Settings {
     /// An error that only the user can mend.
     pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
         self.at_server().user(message, help)
+    }
+
+    /// The tables look different from what was planned; everything before the change was handed over.
+    pub(crate) fn reshaped(&self, changes: &[String]) -> Diagnostic {
+        let help = "start the pipeline again: it goes on exactly here, with the tables' new columns";
+        Diagnostic::new(&codes::SCHEMA_CHANGED, changes.join("; ")).help(help).at(&self.at_tables)
     }
 
     /// The position is not there any more.

@@ -5,6 +5,7 @@
 
 mod assembler;
 mod catalog;
+mod changes;
 mod column;
 mod copy;
 mod fault;

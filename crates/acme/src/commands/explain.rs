@@ -59,6 +59,7 @@ impl Text<'_> {
         self.line(format_args!("bad rows    {policy}"));
         let (overall, limit) = self.guarantee();
         self.line(format_args!("end to end  {overall}{limit}"));
+        self.clock();
         self.out
     }
 
@@ -157,6 +158,21 @@ impl Text<'_> {
                 "exactly once in effect",
                 format!(": a row that comes again changes nothing at {}", keyed.join(", ")),
             ),
+        }
+    }
+
+    /// What is delivered again after a crash is computed again: where the clock decides, it may be decided otherwise.
+    fn clock(&mut self) {
+        let keyed = self.pipeline.sinks.iter().any(|parts| parts.delivery == Delivery::Idempotent);
+        let programs = self.pipeline.offline.programs.iter().flatten();
+        let mut judges: Vec<&str> = programs.flat_map(|program| program.judged_by_the_clock()).collect();
+        judges.sort_unstable();
+        judges.dedup();
+        if keyed && !judges.is_empty() {
+            self.line(format_args!(
+                "  but       \"{}\" decides by NOW(): a row that comes again after a crash may be kept or dropped otherwise than before",
+                judges.join("\", \"")
+            ));
         }
     }
 

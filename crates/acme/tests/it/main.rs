@@ -13,5 +13,6 @@ mod kills;
 mod lives;
 mod replica;
 mod road;
+mod schema_changes;
 mod seeing;
 mod tour;
