@@ -12,7 +12,7 @@ pub mod flink;
 pub mod postgres;
 mod process;
 
-pub use process::{Server, cache, free_port, run, wait_for_port};
+pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};
 
 use anyhow::Result;
 
