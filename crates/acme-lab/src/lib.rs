@@ -19,5 +19,5 @@ use anyhow::Result;
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
     elasticsearch::install()?;
-    postgres::install().map(drop)
+    postgres::install_all()
 }

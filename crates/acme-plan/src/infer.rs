@@ -4,12 +4,13 @@
 //! arithmetic it is a number. The rules are SQL's own, read backwards: every operator and function says what it takes. A
 //! use that fits several types is refused with the advice to cast.
 
-use crate::compile::{TICK, tick_type};
+use crate::compile::tick_type;
 use crate::fields::Fields;
 use crate::json_member;
 use crate::path::path;
 use crate::sql;
 use crate::stream::{Column, Found, Stream};
+use acme_flow::TICK;
 use acme_formats::json::As;
 use acme_spec::nearest;
 use acme_types::codes::{FIELD_USE, SQL, UNKNOWN_FIELD};

@@ -124,6 +124,7 @@ impl Stream {
                 .collect(),
             document: self.document.clone(),
             reads: Vec::new(),
+            key: self.key.clone(),
         }
     }
 }

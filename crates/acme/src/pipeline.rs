@@ -27,9 +27,18 @@ pub(crate) struct Pipeline {
 
 /// Reads and checks a file; on errors everything that was found. Nothing is connected.
 pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])?;
-    let (spec, mut found) = parse(path, &text, &specs(), &ProcessEnvironment);
+    check(path, &read(path)?)
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &str) -> Result<String, Vec<Diagnostic>> {
+    std::fs::read_to_string(path)
+        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])
+}
+
+/// Checks the text of a file.
+pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>> {
+    let (spec, mut found) = parse(path, text, &specs(), &ProcessEnvironment);
     let Some(spec) = spec else { return Err(found) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let context = |item: &Item| Context {

@@ -157,6 +157,8 @@ enum Report {
     Prepared { sink: usize, prepared: String },
     /// A destination has committed an epoch.
     Committed,
+    /// A source has come to a change of its tables: all before it is to be committed, then the run ends with this.
+    Changed(Diagnostic),
     /// Something failed: the run ends.
     Failed(Diagnostic),
 }

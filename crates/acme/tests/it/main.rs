@@ -5,10 +5,14 @@
 mod changes;
 mod docs;
 mod errors;
+mod exactness;
 mod explain;
 mod files;
 mod harness;
 mod kills;
+mod lives;
+mod replica;
 mod road;
+mod schema_changes;
 mod seeing;
 mod tour;
