@@ -9,6 +9,7 @@ mod explain;
 mod files;
 mod harness;
 mod kills;
+mod remains;
 mod road;
 mod schema_changes;
 mod seeing;
