@@ -15,6 +15,7 @@ mod pgoutput;
 mod position;
 mod reader;
 mod recover;
+mod remains;
 mod rows;
 mod settings;
 mod sink;
@@ -27,6 +28,8 @@ mod wire;
 
 use acme_connect::{Connector, Maker};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
+
+pub use remains::{Remains, Remnant, SlotInfo};
 
 static SPEC: Spec = Spec {
     name: "postgres",
