@@ -63,15 +63,14 @@ impl Known {
         let write = || {
             let (file, checkpoints) = (std::path::absolute(file)?, std::path::absolute(checkpoints)?);
             let known = Self { format: KNOWN_FORMAT, file, checkpoints };
-            let text = serde_json::to_string(&known).map_err(std::io::Error::other)?;
+            let text = serde_json::to_string(&known).map_err(io::Error::other)?;
             // Whole or not at all.
             let temporary = directory.join(format!(".{KNOWN}"));
             fs::write(&temporary, text)?;
             fs::rename(&temporary, directory.join(KNOWN))
         };
-        write().map_err(|error: std::io::Error| {
-            let message = format!("cannot write {}: {error}", directory.join(KNOWN).display());
-            Diagnostic::new(&codes::DISK, message)
+        write().map_err(|error: io::Error| {
+            disk_fault(&format!("write {}", directory.join(KNOWN).display()), &error)
         })
     }
 
@@ -103,7 +102,7 @@ impl Known {
 }
 
 /// Removes a state directory; the note of where the pipeline is goes last, so that it can be done again.
-pub(crate) fn forget(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn forget(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
