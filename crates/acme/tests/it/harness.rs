@@ -69,7 +69,7 @@ impl Place {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
         let mut input = child.stdin.take().expect("it is piped");
-        std::io::Write::write_all(&mut input, typed.as_bytes()).expect("it reads");
+        Write::write_all(&mut input, typed.as_bytes()).expect("it reads");
         let output = child.wait_with_output().expect("it ends");
         drop(input);
         String::from_utf8_lossy(&output.stdout).into_owned()
