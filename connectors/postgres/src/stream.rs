@@ -23,6 +23,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 /// A batch leaves after this time even if it is not full.
 const LATENCY: Duration = Duration::from_millis(20);
 
+/// Reads are so far apart while messages come one on the heels of another: the server sends each row by itself, and to wake
+/// a reader for each costs it more than the row.
+const PACE: Duration = Duration::from_millis(1);
+
 /// The task that follows the slot.
 pub(crate) struct Follower {
     settings: Arc<Settings>,
@@ -110,12 +114,18 @@ impl Follower {
         let period = self.settings.heartbeat.min(Duration::from_millis(timeout_ms / 4));
         let mut ticks = interval(period.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut read = Instant::now();
         loop {
             let due = self.due.unwrap_or_else(Instant::now);
             tokio::select! {
                 filled = connection.fill() => {
                     filled?;
+                    let at_once = read.elapsed() < PACE;
                     self.drain(&mut connection, &mut ticks).await?;
+                    if at_once {
+                        connection.rest(PACE).await?;
+                    }
+                    read = Instant::now();
                 }
                 () = sleep_until(due), if self.due.is_some() => self.flush(&mut connection, &mut ticks).await?,
                 changed = self.confirmed.changed() => {
