@@ -5,6 +5,7 @@
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
 pub mod debezium;
+pub mod debian;
 pub mod deny;
 pub mod duckdb;
 pub mod elasticsearch;
@@ -19,6 +20,7 @@ use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
+    debian::tools()?;
     elasticsearch::install()?;
     strace::install()?;
     postgres::install_all()
