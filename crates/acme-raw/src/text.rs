@@ -60,6 +60,7 @@ fn plain(chunk: [u8; STEP]) -> (usize, bool) {
     (first, (words[0] | words[1]) & HIGH != 0)
 }
 
+#[inline]
 fn words(chunk: [u8; STEP]) -> [u64; 2] {
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| chunk[at + byte]));
     [word(0), word(8)]

@@ -79,7 +79,7 @@ impl Decode for Decoder {
         let mut rest = Rest::new(block, rows);
         let mut rejected = Vec::new();
         let mut scanner = Scanner::new(block);
-        let mut found = vec![Found::ABSENT; columns.len()];
+        let mut found = vec![Found::ABSENT; self.tree.len()];
         let mut slots = vec![None; columns.len()];
         let mut start = 0;
         while start < block.len() {
@@ -126,7 +126,8 @@ impl Decoder {
     #[inline]
     fn put(&self, block: &[u8], found: &[Found], columns: &mut [Column]) -> Result<(), String> {
         let mut result = Ok(());
-        for (at, (column, found)) in columns.iter_mut().zip(found).enumerate() {
+        for (at, (column, &node)) in columns.iter_mut().zip(self.tree.ends()).enumerate() {
+            let found = &found[node];
             if !column.put(found, block) {
                 let text = std::str::from_utf8(&block[found.start..found.end])
                     .expect("the line was found to be UTF-8");

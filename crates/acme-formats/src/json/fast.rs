@@ -33,20 +33,20 @@ impl FastPath {
         Self { tree, names }
     }
 
-    /// Finds the wanted values of the document in the line that begins at `start`.
+    /// Finds the wanted values of the document in the line that begins at `start`, by node of the tree.
     pub(super) fn line(
         &mut self,
         scanner: &mut Scanner<'_>,
         start: usize,
-        slots: &mut [Found],
+        found: &mut [Found],
     ) -> Option<Taken> {
-        slots.fill(Found::ABSENT);
+        found.fill(Found::ABSENT);
         scanner.beyond_ascii = false;
         let open = scanner.blanks(start);
         if scanner.byte(open) != b'{' {
             return None;
         }
-        let mut walk = Walk { tree: &self.tree, names: &mut self.names, scanner, slots, guessed: true };
+        let mut walk = Walk { tree: &self.tree, names: &mut self.names, scanner, found, guessed: true };
         let end = walk.object(PathTree::ROOT, open + 1)?;
         let guessed = walk.guessed;
         let end = scanner.blanks(end);
@@ -66,7 +66,7 @@ struct Walk<'a, 'd> {
     tree: &'a PathTree,
     names: &'a mut [Names],
     scanner: &'a mut Scanner<'d>,
-    slots: &'a mut [Found],
+    found: &'a mut [Found],
     guessed: bool,
 }
 
@@ -154,9 +154,7 @@ impl Walk<'_, '_> {
             }
             _ => self.scanner.value(start)?,
         };
-        for &slot in self.tree.slots(node) {
-            self.slots[slot] = found;
-        }
+        self.found[node] = found;
         Some(found.end)
     }
 }

@@ -6,6 +6,8 @@ use acme_types::{DocumentPath, PathStep};
 #[derive(Clone, Debug)]
 pub(super) struct PathTree {
     nodes: Vec<Node>,
+    /// The node of each path.
+    ends: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -20,10 +22,11 @@ impl PathTree {
     pub(super) const ROOT: usize = 0;
 
     pub(super) fn new<'a>(paths: impl IntoIterator<Item = &'a DocumentPath>) -> Self {
-        let mut tree = Self { nodes: vec![Node::default()] };
+        let mut tree = Self { nodes: vec![Node::default()], ends: Vec::new() };
         for (slot, path) in paths.into_iter().enumerate() {
             let end = path.0.iter().fold(Self::ROOT, |node, step| tree.enter(node, step));
             tree.nodes[end].slots.push(slot);
+            tree.ends.push(end);
         }
         tree
     }
@@ -41,6 +44,11 @@ impl PathTree {
     /// Number of nodes.
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The node of each path, by slot.
+    pub(super) fn ends(&self) -> &[usize] {
+        &self.ends
     }
 
     /// The member of this name, if something in it is wanted.

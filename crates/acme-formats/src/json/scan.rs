@@ -74,7 +74,8 @@ impl<'d> Scanner<'d> {
     }
 
     /// The value that begins at `at`.
-    #[inline]
+    // Inlined by force: who does not need what the value is does not pay for it.
+    #[inline(always)]
     pub(super) fn value(&mut self, at: usize) -> Option<Found> {
         match self.byte(at) {
             b'"' => {
@@ -96,9 +97,28 @@ impl<'d> Scanner<'d> {
     }
 
     /// The end of the string whose quotation mark stands at `at`, and whether it has escapes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self, at: usize) -> Option<(usize, bool)> {
-        let mut at = at + 1;
+        let mut rest = self.bytes.get(at + 1..)?;
+        let mut beyond = false;
+        while let Some((chunk, after)) = rest.split_first_chunk::<STEP>() {
+            let (stop, beyond_ascii) = first_stop(*chunk);
+            beyond |= beyond_ascii;
+            if stop == STEP {
+                rest = after;
+                continue;
+            }
+            let at = self.bytes.len() - rest.len() + stop;
+            self.beyond_ascii |= beyond;
+            return if chunk[stop] == b'"' { Some((at + 1, false)) } else { self.string_on(at) };
+        }
+        self.beyond_ascii |= beyond;
+        self.string_on(self.bytes.len() - rest.len())
+    }
+
+    /// The end of a string that goes on at `at`, where an escape may stand, or the end of the block come near.
+    #[inline(never)]
+    fn string_on(&mut self, mut at: usize) -> Option<(usize, bool)> {
         let mut escaped = false;
         loop {
             match self.chunk::<STEP>(at) {
@@ -140,19 +160,18 @@ impl<'d> Scanner<'d> {
     }
 
     /// The number that begins at `at`.
-    #[inline]
+    #[inline(always)]
     fn number(&self, start: usize) -> Option<Found> {
         let negative = self.byte(start) == b'-';
         let first = start + usize::from(negative);
-        let (mut at, mut value) = (first, 0u64);
-        loop {
-            let (count, part) = self.digits(at);
+        let (mut count, mut value) = self.digits(first);
+        let mut at = first + count;
+        while count == 8 {
+            let part;
+            (count, part) = self.digits(at);
             at += count;
             // Up to 18 digits fit; more are not used.
             value = value.wrapping_mul(POWERS[count]).wrapping_add(part);
-            if count < 8 {
-                break;
-            }
         }
         let count = at - first;
         if count == 0 || count > 1 && self.bytes[first] == b'0' {
@@ -197,11 +216,16 @@ impl<'d> Scanner<'d> {
     /// Up to eight digits at `at`: how many, and their value.
     #[inline]
     fn digits(&self, at: usize) -> (usize, u64) {
-        let chunk = self.chunk::<8>(at).unwrap_or_else(|| std::array::from_fn(|byte| self.byte(at + byte)));
-        digits(chunk)
+        digits(self.chunk::<8>(at).unwrap_or_else(|| self.last_chunk(at)))
+    }
+
+    #[cold]
+    fn last_chunk(&self, at: usize) -> [u8; 8] {
+        std::array::from_fn(|byte| self.byte(at + byte))
     }
 
     /// The end of the object or array whose bracket stands at `at`. Nothing limits how deep it is but its own length.
+    #[inline(never)]
     fn container(&mut self, mut at: usize) -> Option<usize> {
         self.due.clear();
         loop {
