@@ -61,6 +61,11 @@ impl Decoder {
         Self { wanted, tree, fast: None, ways: Ways::default() }
     }
 
+    #[cfg(test)]
+    pub(super) fn fast_path(&mut self) -> &mut FastPath {
+        self.fast.as_mut().expect("it was made with one")
+    }
+
     /// Which way the lines took.
     #[must_use]
     pub fn ways(&self) -> Ways {

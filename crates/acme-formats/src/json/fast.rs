@@ -158,3 +158,22 @@ impl Walk<'_, '_> {
         Some(found.end)
     }
 }
+
+/// Mistakes for the checker to find.
+#[cfg(test)]
+impl FastPath {
+    /// A name with escapes, known as one that nobody wants, whatever it stands for.
+    pub(super) fn plant(&mut self, name: &str) {
+        let names = &mut self.names[PathTree::ROOT];
+        let id = names.learn(name.as_bytes(), format!("\"{name}\":").as_bytes(), None);
+        names.follow(Names::NONE, id);
+    }
+
+    pub(super) fn cut_tails(&mut self) {
+        self.names.iter_mut().for_each(Names::cut_tails);
+    }
+
+    pub(super) fn swap_first_two(&mut self) {
+        self.names[PathTree::ROOT].swap_first_two();
+    }
+}

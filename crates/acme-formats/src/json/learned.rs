@@ -158,3 +158,16 @@ fn hash(name: &[u8]) -> usize {
     let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> 40).expect("24 bits")
 }
+
+/// Mistakes for the checker to find.
+#[cfg(test)]
+impl Names {
+    pub(super) fn cut_tails(&mut self) {
+        self.known.iter_mut().for_each(|name| name.tail = Box::default());
+    }
+
+    pub(super) fn swap_first_two(&mut self) {
+        let (first, second) = (self.known[1].child, self.known[2].child);
+        (self.known[1].child, self.known[2].child) = (second, first);
+    }
+}
