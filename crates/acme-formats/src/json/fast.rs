@@ -84,9 +84,10 @@ impl Walk<'_, '_> {
                 None => self.member(node, previous, at)?,
             };
             previous = member.id;
+            let value = self.scanner.blanks(member.end);
             at = match member.child {
-                None => self.scanner.value(member.value)?.end,
-                Some(child) => self.wanted(child, member.value)?,
+                None => self.scanner.value(value)?.end,
+                Some(child) => self.wanted(child, value)?,
             };
             at = self.scanner.blanks(at);
             match self.scanner.byte(at) {
@@ -106,19 +107,19 @@ impl Walk<'_, '_> {
             return None;
         }
         let (end, escaped) = self.scanner.string(at)?;
-        let value = self.scanner.colon(end)?;
+        let colon = self.scanner.colon(end)?;
         let name = &bytes[at + 1..end - 1];
         let names = &mut self.names[node];
         if escaped {
             let name = unescape(std::str::from_utf8(name).ok()?)?;
-            return Some(Member { id: Names::NONE, child: self.tree.key(node, name.as_bytes()), value });
+            return Some(Member { id: Names::NONE, child: self.tree.key(node, name.as_bytes()), end: colon });
         }
         let (id, child) = names.find(name).unwrap_or_else(|| {
             let child = self.tree.key(node, name);
-            (names.learn(name, &bytes[at..value], child), child)
+            (names.learn(name, &bytes[at..colon], child), child)
         });
         names.follow(previous, id);
-        Some(Member { id, child, value })
+        Some(Member { id, child, end: colon })
     }
 
     /// The end of the array whose inside begins at `at`.

@@ -1,7 +1,7 @@
 //! The learned shape of the objects at one place: the names that occurred there, and which followed which.
 //!
 //! Documents of one topic are made by few programs, so what follows a member is nearly always one of a few names, written the
-//! same way. A guess is the whole text from the name's quotation mark to its value, `"price":`, compared in one step; where it
+//! same way. A guess is the whole text from the name's quotation mark to the colon, `"price":`, compared in one step; where it
 //! matches, everything that was found out about that text when it was first scanned holds again. A guess that fails costs that
 //! one member a scan, not the row. So several kinds of documents in one topic, members that are missing at times and members in
 //! another order are all learned, and nothing is ever believed: each byte is compared or scanned.
@@ -10,7 +10,7 @@
 const WAYS: usize = 4;
 /// Names known at one place.
 const NAMES_MAX: usize = 256;
-/// The longest text that is learned, from the quotation mark to the value.
+/// The longest text that is learned, from the quotation mark to the colon.
 const LENGTH_MAX: usize = 128;
 /// Strange names after which a full table is emptied: the topic has changed.
 const STRANGE_MAX: u32 = 4096;
@@ -52,8 +52,8 @@ pub(super) struct Member {
     pub(super) id: usize,
     /// The node of the path tree.
     pub(super) child: Option<usize>,
-    /// Where its value begins.
-    pub(super) value: usize,
+    /// Behind its colon.
+    pub(super) end: usize,
 }
 
 impl Names {
@@ -74,7 +74,7 @@ impl Names {
                 && (head ^ name.head) & name.mask == 0
                 && (name.tail.is_empty() || bytes[at + HEAD..].starts_with(&name.tail))
             {
-                return Some(Member { id: usize::from(id), child: name.child, value: at + name.length });
+                return Some(Member { id: usize::from(id), child: name.child, end: at + name.length });
             }
         }
         None

@@ -272,14 +272,14 @@ impl<'d> Scanner<'d> {
             return None;
         }
         let (end, _) = self.string(at)?;
-        self.colon(end)
+        Some(self.blanks(self.colon(end)?))
     }
 
-    /// The beginning of the value whose name ends at `at`.
+    /// Behind the colon of the name that ends at `at`.
     #[inline]
     pub(super) fn colon(&self, at: usize) -> Option<usize> {
         let at = self.blanks(at);
-        (self.byte(at) == b':').then(|| self.blanks(at + 1))
+        (self.byte(at) == b':').then_some(at + 1)
     }
 }
 
