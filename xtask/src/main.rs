@@ -11,16 +11,29 @@ fn main() -> Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test(),
         ["tidy"] => tidy::check(&tidy::root()?),
-        _ => bail!("usage: cargo xtask test|tidy"),
+        ["deny"] => deny(&tidy::root()?),
+        _ => bail!("usage: cargo xtask test|tidy|deny"),
     }
 }
 
 /// Everything that must hold, the fast parts first.
 fn test() -> Result<()> {
     tidy::check(&tidy::root()?)?;
+    deny(&tidy::root()?)?;
     acme_lab::install_all()?;
     cargo(&["test", "--release", "--workspace", "--locked"])?;
     command_one(&tidy::root()?)
+}
+
+/// Licences, origins and bans of the dependencies. Known vulnerabilities are not looked up: their database is a repository
+/// of its own, and what it says today must not decide whether yesterday's commit passes.
+fn deny(root: &Path) -> Result<()> {
+    let mut command = Command::new(acme_lab::deny::install()?);
+    command.current_dir(root).args(["--locked", "check", "bans", "licenses", "sources"]);
+    if !command.status().context("cargo-deny cannot be started")?.success() {
+        bail!("the dependencies break the rules of deny.toml");
+    }
+    Ok(())
 }
 
 /// The README's first command, word for word, and what it promises.

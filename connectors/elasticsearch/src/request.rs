@@ -6,8 +6,8 @@ use crate::cell::{Cell, Found};
 use crate::config::{Settings, Truncate};
 use crate::index_name::{self, IndexName, Part};
 use acme_connect::{Encoded, Fate, Fates, Rows};
+use acme_types::Diagnostic;
 use acme_types::batch::{META_PREFIX, OPERATION, VERSION};
-use acme_types::{Diagnostic, codes};
 use arrow::array::{Array, AsArray, Int64Array, StringViewArray};
 use arrow::datatypes::DataType;
 use bytes::BytesMut;
@@ -121,11 +121,9 @@ impl<'a> Columns<'a> {
             Some(column) if column.data_type() == &DataType::Int64 => Some(column.as_primitive()),
             _ => None,
         };
-        if operation.is_some() && settings.id_fields.is_empty() {
-            let message = "a stream of changes needs a key to find the document that changed";
-            let help = "add `id_field:` with the field that identifies a row";
-            return Err(Diagnostic::new(&codes::CHANGE_MODE, message).help(help));
-        }
+        // Without a key each change becomes a document of its own.
+        let keyed = !settings.id_fields.is_empty();
+        let (operation, version) = (operation.filter(|_| keyed), version.filter(|_| keyed));
         Ok(Self {
             encoded: rows.encoded.as_ref().expect("this destination takes bytes"),
             operation,

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::request::{Columns, Limits, Request, Scratch, Stop};
 use crate::{bulk, index, truncate};
 use acme_connect::{AnySink, Context, Fate, Fates, Format, Prepared, Rows, Sink, SinkParts};
-use acme_types::{Config, Diagnostic, Epoch};
+use acme_types::{Change, Config, Delivery, Diagnostic, Epoch};
 use reqwest::Method;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +18,11 @@ const SPLIT_MIN: usize = 256 << 10;
 pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diagnostic> {
     let settings = Settings::new(config, context)?;
     let reads = settings.reads();
+    // Without a key every row becomes another document.
+    let (change, delivery) = match settings.id_fields.is_empty() {
+        true => (Change::Append, Delivery::AtLeastOnce),
+        false => (Change::Upsert, Delivery::Idempotent),
+    };
     let sink = ElasticsearchSink {
         client: Client::new(&settings)?,
         settings: Arc::new(settings),
@@ -25,7 +30,13 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         scratch: Scratch::default(),
         requests: Default::default(),
     };
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(sink)), format: Some(Format::Json), reads })
+    Ok(SinkParts {
+        sink: AnySink::Plain(Box::new(sink)),
+        format: Some(Format::Json),
+        reads,
+        change,
+        delivery,
+    })
 }
 
 struct ElasticsearchSink {

@@ -17,7 +17,9 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(Null)), format: None, reads: Vec::new() })
+    let sink = AnySink::Plain(Box::new(Null));
+    let (change, delivery) = (SPEC.change, SPEC.delivery);
+    Ok(SinkParts { sink, format: None, reads: Vec::new(), change, delivery })
 }
 
 struct Null;

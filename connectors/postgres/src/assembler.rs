@@ -4,8 +4,9 @@
 //! commit order, whether the row is delivered or was delivered before; so a replay gives each row the same number again.
 //! A change of the key is two rows, a DELETE of the old and an INSERT of the new.
 
-use crate::catalog::Table;
-use crate::pgoutput::{Message, Old, Relation, Tuple, Value};
+use crate::catalog::{Table, TableColumn};
+use crate::changes::align;
+use crate::pgoutput::{Message, Old, Relation, RelationColumn, Tuple, Value};
 use crate::position::{Mark, Streaming};
 use crate::rows::{RowMeta, TableRows};
 use crate::text;
@@ -31,6 +32,17 @@ pub(crate) enum Step {
     Recover,
 }
 
+/// Whether a relation is as its table was described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is, or it was mapped all the same.
+    Same,
+    /// It is not.
+    Different,
+    /// It cannot be known which of its columns is which of ours.
+    Unclear,
+}
+
 /// How the columns of a relation lie in our batches.
 struct Mapped {
     stream: usize,
@@ -38,6 +50,8 @@ struct Mapped {
     to: Vec<Option<usize>>,
     /// Our columns that the relation does not have.
     absent: Vec<usize>,
+    /// A column of our key is not part of what the relation sends of old rows: the key was another one then.
+    other_key: bool,
 }
 
 struct Transaction {
@@ -148,7 +162,9 @@ impl Assembler {
                 self.now.lsn = end;
             }
             Message::Relation(relation) => {
-                if !self.map(&relation, false) {
+                // With a full identity a new key does not show in the announcement.
+                let again = relation.identity == b'f' && self.relations.contains_key(&relation.id);
+                if again || self.map(&relation, false) != Fit::Same {
                     return Ok(Step::Relation);
                 }
             }
@@ -159,6 +175,9 @@ impl Assembler {
             Message::Update { relation, old, new } => return self.update(relation, old, new, recovered),
             Message::Delete { relation, old } => {
                 let Some(mapped) = self.advance(relation)? else { return Ok(Step::Next) };
+                if mapped.other_key && !old.whole {
+                    return Err(self.keyless(&mapped));
+                }
                 self.before(&mapped, Some(old));
                 self.emit(&mapped, old.row.values(), true, "DELETE", old.whole)?;
             }
@@ -174,30 +193,50 @@ impl Assembler {
         Ok(Step::Next)
     }
 
-    /// Learns how a relation's columns lie in ours. Without `anyway` only if they are the same; with it by name: columns
-    /// that the relation does not have are NULL, columns that the table has lost are left out.
-    pub(crate) fn map(&mut self, relation: &Relation<'_>, anyway: bool) -> bool {
-        let ours =
+    /// Learns how a relation's columns lie in ours: at once if they are the same; with `anyway` as far as it can be known
+    /// (see [`align`]). Columns that the relation does not have are what the table has for such rows, columns that the
+    /// table has lost are left out. A table is ours by its id or by the name that it had.
+    pub(crate) fn map(&mut self, relation: &Relation<'_>, anyway: bool) -> Fit {
+        let named =
             |table: &Arc<Table>| table.name.schema == relation.schema && table.name.table == relation.table;
-        let Some(stream) = self.tables.iter().position(ours) else {
+        let by_id = self.tables.iter().position(|table| table.oid == relation.id);
+        let Some(stream) = by_id.or_else(|| self.tables.iter().position(named)) else {
             self.relations.insert(relation.id, None);
-            return true;
+            return Fit::Same;
         };
-        let columns = &self.tables[stream].columns;
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        let to: Vec<Option<usize>> = relation.columns.iter().map(|column| place(column.name)).collect();
-        let absent: Vec<usize> = (0..columns.len()).filter(|at| !to.contains(&Some(*at))).collect();
-        let same_type = relation.columns.iter().zip(&to).all(|(theirs, to)| {
-            to.is_some_and(|to| {
-                let ours = &columns[to];
-                (ours.type_oid, ours.type_modifier) == (theirs.type_oid, theirs.type_modifier)
-            })
-        });
-        if !anyway && (!same_type || !absent.is_empty()) {
-            return false;
+        let table = &self.tables[stream];
+        let columns = &table.columns;
+        let same_column = |theirs: &RelationColumn<'_>, ours: &TableColumn| {
+            let type_of_theirs = (theirs.type_oid, theirs.type_modifier);
+            theirs.name == ours.name
+                && type_of_theirs == (ours.type_oid, ours.type_modifier)
+                && (relation.identity == b'f' || theirs.key == ours.key)
+        };
+        let same = relation.id == table.oid
+            && named(table)
+            && relation.identity == table.identity
+            && relation.columns.len() == columns.len()
+            && relation.columns.iter().zip(columns).all(|(theirs, ours)| same_column(theirs, ours));
+        if !anyway && !same {
+            return Fit::Different;
         }
-        self.relations.insert(relation.id, Some(Arc::new(Mapped { stream, to, absent })));
-        true
+        let Some(to) = align(relation, table) else { return Fit::Unclear };
+        let absent: Vec<usize> = (0..columns.len()).filter(|at| !to.contains(&Some(*at))).collect();
+        let sent =
+            |at: usize| relation.columns.iter().zip(&to).any(|(theirs, to)| *to == Some(at) && theirs.key);
+        let other_key = (0..columns.len()).any(|at| columns[at].key && !sent(at));
+        self.relations.insert(relation.id, Some(Arc::new(Mapped { stream, to, absent, other_key })));
+        Fit::Same
+    }
+
+    fn keyless(&self, mapped: &Mapped) -> Diagnostic {
+        let table = &self.tables[mapped.stream];
+        let message = format!(
+            "a change of {} from before its key was changed does not say which row it is about",
+            table.name
+        );
+        Diagnostic::new(&codes::SOURCE_CHANGED, message)
+            .help("remove the pipeline's state and the slot to copy everything anew")
     }
 
     /// Counts a change; the table if the change is ours and was not delivered before.
@@ -228,6 +267,9 @@ impl Assembler {
     ) -> Result<Step, Diagnostic> {
         let before = self.now.mark;
         let Some(mapped) = self.advance(relation)? else { return Ok(Step::Next) };
+        if mapped.other_key && old.is_none_or(|old| !old.whole) {
+            return Err(self.keyless(&mapped));
+        }
         let old_row = old.map(|old| old.row);
         let lacking = merged(new, old_row).any(|value| value == Value::Unchanged);
         let fetched = if lacking {
@@ -348,6 +390,7 @@ impl Assembler {
             self.transaction.as_ref().ok_or_else(|| protocol("a change outside a transaction"))?;
         let rows = &mut self.rows[mapped.stream];
         let only_key = only_key && !table.key.is_empty();
+        let empty = operation == "TRUNCATE";
         let mut count = 0;
         for (value, to) in values.zip(&mapped.to) {
             count += 1;
@@ -359,7 +402,8 @@ impl Assembler {
             return Err(protocol("a row has another number of columns than its table"));
         }
         for column in &mapped.absent {
-            rows.set(*column, Value::Null)?;
+            let missing = table.columns[*column].missing.as_deref().filter(|_| !only_key && !empty);
+            rows.set(*column, missing.map_or(Value::Null, |text| Value::Text(text.as_bytes())))?;
         }
         let before = Some(self.scratch.as_str()).filter(|before| with_before && !before.is_empty());
         rows.end(&RowMeta {

@@ -6,14 +6,24 @@ use crate::settings::{Settings, TableName};
 use crate::wire::{Connection, Row, WireError, ident, literal};
 use acme_connect::{Content, StreamInfo};
 use acme_types::{Change, Diagnostic};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
+
+/// The metadata of a field that says which type the column has in its own database, for destinations that create one like it.
+/// Types that users have made are not there: another database does not know them.
+pub(crate) const SQL_TYPE: &str = "postgres.type";
 
 /// A table as it is now.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: TableName,
+    pub(crate) oid: u32,
+    /// `pg_class.relreplident`.
+    pub(crate) identity: u8,
+    /// In the order of their numbers.
     pub(crate) columns: Vec<TableColumn>,
+    /// The numbers of columns that were dropped or are not sent.
+    pub(crate) hidden: Vec<i16>,
     /// Names of the columns that identify a row.
     pub(crate) key: Vec<String>,
     /// Bytes of its heap; 0 where it has none of its own.
@@ -28,17 +38,37 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableColumn {
     pub(crate) name: String,
+    /// `pg_attribute.attnum`: it stays when the name changes.
+    pub(crate) attnum: i16,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
+    /// As SQL writes it.
+    pub(crate) type_name: String,
     pub(crate) kind: Kind,
     /// Part of the key.
     pub(crate) key: bool,
+    /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
+    pub(crate) missing: Option<String>,
+    /// Its type as SQL names it, a domain's base type; empty for a type that a user has made.
+    pub(crate) sql_type: String,
+}
+
+impl TableColumn {
+    fn field(&self) -> Field {
+        let field = self.kind.field(&self.name);
+        if self.sql_type.is_empty() {
+            return field;
+        }
+        let mut metadata = field.metadata().clone();
+        metadata.insert(SQL_TYPE.to_owned(), self.sql_type.clone());
+        field.with_metadata(metadata)
+    }
 }
 
 /// What the publication says of a table.
 struct Published {
     filter: Option<String>,
-    columns: Option<Vec<String>>,
+    columns: Vec<String>,
 }
 
 impl Table {
@@ -139,23 +169,8 @@ async fn table(
         let help = "correct `tables`; a name with capitals or dots is written as the catalog spells it, in double quotes";
         return Err(settings.user(message, help).at(&settings.at_tables).into());
     };
-    if !flag(row, 3) {
-        let user = ident(&settings.address.user);
-        let help = format!("run: GRANT SELECT ON {}.{} TO {user};", ident(&name.schema), ident(&name.table));
-        return Err(settings
-            .user(format!("table {name} may not be read"), help)
-            .at(&settings.at_tables)
-            .into());
-    }
-    let (oid, partitioned, identity) = (text(row, 0), text(row, 1) == "p", text(row, 2));
-    if partitioned && publication.is_some_and(|publication| !publication.via_root) {
-        let message = format!(
-            "{name} is partitioned, and the publication sends its changes under the partitions' names"
-        );
-        let publication = ident(&settings.publication);
-        let help = format!("run: ALTER PUBLICATION {publication} SET (publish_via_partition_root = true);");
-        return Err(settings.user(message, help).at(&settings.at_tables).into());
-    }
+    readable(settings, name, row, publication)?;
+    let (oid, identity) = (text(row, 0), text(row, 2));
     let old_rows = settings.cdc && publication.is_none_or(|publication| publication.old_rows);
     let key = key(sql, oid, identity).await?;
     if old_rows && key.is_empty() && identity != "f" {
@@ -173,16 +188,47 @@ async fn table(
     } else {
         None
     };
-    let (filter, listed) = published.map_or((None, None), |published| (published.filter, published.columns));
-    let columns = columns(sql, oid, &key, settings.decimals_as_text).await?;
-    let columns: Vec<TableColumn> = columns
-        .into_iter()
-        .filter(|column| listed.as_ref().is_none_or(|listed| listed.contains(&column.name)))
-        .collect();
-    let visible = columns.iter().map(|column| Arc::new(column.kind.field(&column.name)));
+    let (filter, listed) =
+        published.map_or((None, None), |published| (published.filter, Some(published.columns)));
+    let (columns, hidden) = columns(sql, oid, &key, listed.as_deref(), settings.decimals_as_text).await?;
+    let visible = columns.iter().map(|column| Arc::new(column.field()));
     let schema = Arc::new(Schema::new(visible.chain(hidden_fields()).collect::<Vec<_>>()));
     let bytes = text(row, 4).parse().unwrap_or(0);
-    Ok(Table { name: name.clone(), columns, key, bytes, filter, schema })
+    Ok(Table {
+        name: name.clone(),
+        oid: oid.parse().unwrap_or(0),
+        identity: identity.bytes().next().unwrap_or(b'd'),
+        columns,
+        hidden,
+        key,
+        bytes,
+        filter,
+        schema,
+    })
+}
+
+/// Whether its rows and changes may be read, and come under its name.
+fn readable(
+    settings: &Settings,
+    name: &TableName,
+    row: &Row,
+    publication: Option<&Publication>,
+) -> Result<(), Diagnostic> {
+    if !flag(row, 3) {
+        let user = ident(&settings.address.user);
+        let help = format!("run: GRANT SELECT ON {}.{} TO {user};", ident(&name.schema), ident(&name.table));
+        return Err(settings.user(format!("table {name} may not be read"), help).at(&settings.at_tables));
+    }
+    let partitioned = text(row, 1) == "p";
+    if partitioned && publication.is_some_and(|publication| !publication.via_root) {
+        let message = format!(
+            "{name} is partitioned, and the publication sends its changes under the partitions' names"
+        );
+        let publication = ident(&settings.publication);
+        let help = format!("run: ALTER PUBLICATION {publication} SET (publish_via_partition_root = true);");
+        return Err(settings.user(message, help).at(&settings.at_tables));
+    }
+    Ok(())
 }
 
 /// The columns that the server sends of an old row; for `REPLICA IDENTITY FULL` the primary key, which is among them.
@@ -219,26 +265,31 @@ async fn published(
     let rows = sql.query(&query).await?;
     Ok(rows.first().map(|first| Published {
         filter: first[0].clone(),
-        columns: Some(rows.iter().map(|row| text(row, 1).to_owned()).collect()),
+        columns: rows.iter().map(|row| text(row, 1).to_owned()).collect(),
     }))
 }
 
-/// The columns that are stored and sent: generated ones are not published, so they are not copied either. A domain is
-/// what its base type is.
+/// The columns that are sent: those of the publication's list, where there is one; and the numbers of all others that the
+/// table has or had. Generated columns are sent only if that list has them, since version 18; those that are not sent are
+/// not copied either. A domain is what its base type is.
 async fn columns(
     sql: &mut Connection,
     oid: &str,
     key: &[String],
+    listed: Option<&[String]>,
     decimals_as_text: bool,
-) -> Result<Vec<TableColumn>, WireError> {
+) -> Result<(Vec<TableColumn>, Vec<i16>), WireError> {
     let query = format!(
         "WITH RECURSIVE base(attnum, typid, typmod) AS ( \
            SELECT attnum, atttypid, atttypmod FROM pg_attribute \
-           WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped AND attgenerated = '' \
+           WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped \
            UNION ALL \
            SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_type t ON t.oid = b.typid \
            WHERE t.typtype = 'd') \
-         SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, '') \
+         SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, ''), \
+         a.attgenerated, a.attnum, format_type(a.atttypid, a.atttypmod), \
+         CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END, \
+         CASE WHEN t.oid < 16384 THEN format_type(t.oid, b.typmod) ELSE '' END \
          FROM base b JOIN pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
          JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' \
          LEFT JOIN pg_type e ON e.oid = t.typelem ORDER BY a.attnum"
@@ -248,13 +299,26 @@ async fn columns(
         let number = |at| text(row, at).parse().unwrap_or(-1);
         TableColumn {
             name: text(row, 0).to_owned(),
+            attnum: text(row, 8).parse().unwrap_or(0),
             type_oid: text(row, 1).parse().unwrap_or(0),
             type_modifier: number(2),
+            type_name: text(row, 9).to_owned(),
             kind: Kind::of(text(row, 3), text(row, 4), number(5), text(row, 6), decimals_as_text),
             key: key.iter().any(|key| key == text(row, 0)),
+            missing: row[10].clone(),
+            sql_type: text(row, 11).to_owned(),
         }
     };
-    Ok(rows.iter().map(column).collect())
+    let is_sent = |row: &&Row| match listed {
+        Some(listed) => listed.iter().any(|name| name == text(row, 0)),
+        None => text(row, 7).is_empty(),
+    };
+    let columns: Vec<TableColumn> = rows.iter().filter(is_sent).map(column).collect();
+    let numbers = format!("SELECT attnum FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0");
+    let numbers = sql.query(&numbers).await?;
+    let numbers = numbers.iter().filter_map(|row| text(row, 0).parse().ok());
+    let hidden = numbers.filter(|number| !columns.iter().any(|column| column.attnum == *number)).collect();
+    Ok((columns, hidden))
 }
 
 pub(crate) fn text(row: &Row, at: usize) -> &str {

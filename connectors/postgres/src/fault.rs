@@ -1,9 +1,9 @@
 //! What went wrong, as the person who must act sees it.
 
-use crate::settings::Settings;
+use crate::settings::{Address, Settings};
 use crate::tls::SslMode;
 use crate::wire::{ServerError, WireError};
-use acme_types::{Blame, Diagnostic, codes};
+use acme_types::{Blame, Diagnostic, Place, codes};
 
 /// Says whether the connection is gone and another may go better.
 pub(crate) fn is_transient(error: &WireError) -> bool {
@@ -19,21 +19,29 @@ pub(crate) fn is_transient(error: &WireError) -> bool {
     }
 }
 
-impl Settings {
+/// A server as messages name it, for sources and destinations alike.
+pub(crate) struct Server<'a> {
+    /// Where it is.
+    pub(crate) address: &'a Address,
+    /// Where `connection` stands.
+    pub(crate) at: &'a Place,
+}
+
+impl Server<'_> {
     /// Names the host, never the password.
-    pub(crate) fn server(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("PostgreSQL at {}:{}", self.address.host, self.address.port)
     }
 
     /// A failed connection or request.
     pub(crate) fn fault(&self, error: &WireError) -> Diagnostic {
-        let server = self.server();
+        let server = self.name();
         match error {
             WireError::Io(_) | WireError::Closed => {
                 let help = "check that the server runs and that host, port and firewall let us reach it";
                 Diagnostic::new(&codes::CONNECT, format!("cannot reach {server}: {error}"))
                     .help(help)
-                    .at(&self.at)
+                    .at(self.at)
             }
             WireError::Tls(cause) => {
                 let help = if self.address.ssl == SslMode::VerifyFull || self.address.ssl == SslMode::VerifyCa
@@ -58,24 +66,33 @@ impl Settings {
 
     /// An error that only the user can mend.
     pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help.into()).at(&self.at);
+        let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help.into()).at(self.at);
         diagnostic.blame = Blame::User;
         diagnostic
     }
 
     /// Source: PostgreSQL documentation, "PostgreSQL Error Codes".
     fn refused(&self, error: &ServerError) -> Diagnostic {
-        let (server, user) = (self.server(), &self.address.user);
+        let (server, user) = (self.name(), &self.address.user);
         let words = &error.message;
         match error.code.as_str() {
             "28P01" => self.user(
                 format!("{server} refuses the password of user \"{user}\""),
                 "correct user and password in `connection`",
             ),
-            "28000" | "42501" if words.contains("replication") || words.contains("walsender") => self.user(
-                format!("{server} refuses replication: {words}"),
-                format!("run: ALTER ROLE {} REPLICATION;", crate::wire::ident(user)),
+            _ if words.contains("output plugin") => self.user(
+                format!("{server} does not allow the output plugin pgoutput: {words}"),
+                "add pgoutput to the server's setting output_plugin_libraries",
             ),
+            // "WAL sender" since version 16.
+            "28000" | "42501"
+                if ["replication", "walsender", "WAL sender"].iter().any(|it| words.contains(it)) =>
+            {
+                self.user(
+                    format!("{server} refuses replication: {words}"),
+                    format!("run: ALTER ROLE {} REPLICATION;", crate::wire::ident(user)),
+                )
+            }
             "28000" => self.user(
                 format!("{server} refuses user \"{user}\": {words}"),
                 "add a line for this user, database and address to the server's pg_hba.conf",
@@ -93,24 +110,47 @@ impl Settings {
                 "drop one that nobody uses (SELECT slot_name, active FROM pg_replication_slots), \
                  or raise max_replication_slots and restart the server",
             ),
-            _ if words.contains("output plugin") => self.user(
-                format!("{server} does not allow the output plugin pgoutput: {words}"),
-                "add pgoutput to the server's setting output_plugin_libraries",
-            ),
             "57P01" | "57P02" | "57P03" | "53300" | "55006" => {
-                Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(&self.at)
+                Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(self.at)
             }
             code => {
                 let detail =
                     if error.detail.is_empty() { String::new() } else { format!(" ({})", error.detail) };
                 let message = format!("{server} answers: {words}{detail} [{code}]");
-                let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).at(&self.at);
+                let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).at(self.at);
                 if code.starts_with("08") {
                     diagnostic.code = &codes::CONNECT;
                 }
                 diagnostic
             }
         }
+    }
+}
+
+impl Settings {
+    fn at_server(&self) -> Server<'_> {
+        Server { address: &self.address, at: &self.at }
+    }
+
+    /// Names the host, never the password.
+    pub(crate) fn server(&self) -> String {
+        self.at_server().name()
+    }
+
+    /// A failed connection or request.
+    pub(crate) fn fault(&self, error: &WireError) -> Diagnostic {
+        self.at_server().fault(error)
+    }
+
+    /// An error that only the user can mend.
+    pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
+        self.at_server().user(message, help)
+    }
+
+    /// The tables look different from what was planned; everything before the change was handed over.
+    pub(crate) fn reshaped(&self, changes: &[String]) -> Diagnostic {
+        let help = "start the pipeline again: it goes on exactly here, with the tables' new columns";
+        Diagnostic::new(&codes::SCHEMA_CHANGED, changes.join("; ")).help(help).at(&self.at_tables)
     }
 
     /// The position is not there any more.

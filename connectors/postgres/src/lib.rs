@@ -1,10 +1,11 @@
-//! `postgres`: captures changes of PostgreSQL tables, or copies them once.
+//! `postgres`: captures changes of PostgreSQL tables, or copies them once; and keeps tables equal to a stream.
 //!
 //! [`source`] decides what to do, [`slot`] prepares the server, [`copy`] reads a snapshot, [`stream`] follows the log and
-//! [`assembler`] makes batches of it. It knows no destination.
+//! [`assembler`] makes batches of it. It knows no destination. [`sink`] is a destination of its own.
 
 mod assembler;
 mod catalog;
+mod changes;
 mod column;
 mod copy;
 mod fault;
@@ -16,6 +17,7 @@ mod reader;
 mod recover;
 mod rows;
 mod settings;
+mod sink;
 mod slot;
 mod source;
 mod stream;
@@ -84,3 +86,5 @@ static SPEC: Spec = Spec {
 
 /// The source `postgres`.
 pub static SOURCE: Connector = Connector { spec: &SPEC, make: Maker::Source(source::make) };
+
+pub use sink::DESTINATION;

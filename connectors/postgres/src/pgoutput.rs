@@ -32,6 +32,8 @@ pub(crate) struct Relation<'a> {
     pub(crate) id: u32,
     pub(crate) schema: &'a str,
     pub(crate) table: &'a str,
+    /// Its replica identity, as `pg_class.relreplident` has it.
+    pub(crate) identity: u8,
     pub(crate) columns: Vec<RelationColumn<'a>>,
 }
 
@@ -41,6 +43,8 @@ pub(crate) struct RelationColumn<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
+    /// Part of what the server sends of an old row.
+    pub(crate) key: bool,
 }
 
 /// The old row of a change.
@@ -122,11 +126,12 @@ fn expect(reader: &mut Reader<'_>, byte: u8) -> Result<(), Short> {
 impl<'a> Relation<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Short> {
         let (id, schema, table) = (reader.u32()?, reader.text()?, reader.text()?);
-        let _identity = reader.u8()?;
+        let identity = reader.u8()?;
         let mut columns = Vec::new();
         for _ in 0..reader.u16()? {
-            let _flags = reader.u8()?;
+            let key = reader.u8()? & 1 == 1;
             columns.push(RelationColumn {
+                key,
                 name: reader.text()?,
                 type_oid: reader.u32()?,
                 type_modifier: reader.i32()?,
@@ -134,7 +139,7 @@ impl<'a> Relation<'a> {
         }
         // What the server means by an empty name.
         let schema = if schema.is_empty() { "pg_catalog" } else { schema };
-        Ok(Self { id, schema, table, columns })
+        Ok(Self { id, schema, table, identity, columns })
     }
 }
 

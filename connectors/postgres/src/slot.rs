@@ -2,7 +2,7 @@
 
 use crate::catalog::{Fault, flag, text};
 use crate::position::Place;
-use crate::settings::Settings;
+use crate::settings::{Settings, TableName};
 use crate::wire::{Connection, WireError, ident, literal};
 use acme_types::{Diagnostic, Lsn};
 use std::time::Duration;
@@ -34,25 +34,35 @@ pub(crate) async fn check(sql: &mut Connection, settings: &Settings) -> Result<(
         let help = "run: ALTER SYSTEM SET wal_level = logical; and restart the server";
         return Err(settings.user(message, help).into());
     }
-    let name = literal(&settings.publication);
-    if sql.value(&format!("SELECT 1 FROM pg_publication WHERE pubname = {name}")).await?.is_none() {
-        return Ok(());
-    }
-    let query = format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {name}");
-    let published = sql.query(&query).await?;
-    let is_missing = |table: &&crate::settings::TableName| {
-        !published.iter().any(|row| text(row, 0) == table.schema && text(row, 1) == table.table)
-    };
-    let missing: Vec<_> = settings.tables.iter().filter(is_missing).collect();
+    let missing = unpublished(sql, settings).await?;
     if missing.is_empty() {
         return Ok(());
     }
-    let sql_of =
-        |table: &&crate::settings::TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
+    let sql_of = |table: &TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
     let list = missing.iter().map(sql_of).collect::<Vec<_>>().join(", ");
     let message = format!("the publication \"{}\" does not contain {list}", settings.publication);
     let help = format!("run: ALTER PUBLICATION {} ADD TABLE {list};", ident(&settings.publication));
     Err(settings.user(message, help).into())
+}
+
+/// The tables that the publication does not contain; none if it is absent itself.
+pub(crate) async fn unpublished(
+    sql: &mut Connection,
+    settings: &Settings,
+) -> Result<Vec<TableName>, WireError> {
+    let name = literal(&settings.publication);
+    let query = format!(
+        "SELECT schemaname, tablename FROM pg_publication p \
+         LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname WHERE p.pubname = {name}"
+    );
+    let published = sql.query(&query).await?;
+    let is_missing = |table: &&TableName| {
+        !published.iter().any(|row| text(row, 0) == table.schema && text(row, 1) == table.table)
+    };
+    if published.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(settings.tables.iter().filter(is_missing).cloned().collect())
 }
 
 /// Creates the publication if it is absent.
@@ -61,8 +71,7 @@ pub(crate) async fn publish(sql: &mut Connection, settings: &Settings) -> Result
     if sql.value(&query).await?.is_some() {
         return Ok(());
     }
-    let sql_of =
-        |table: &crate::settings::TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
+    let sql_of = |table: &TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
     let list = settings.tables.iter().map(sql_of).collect::<Vec<_>>().join(", ");
     let create = format!(
         "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish_via_partition_root = true)",

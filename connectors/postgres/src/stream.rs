@@ -1,7 +1,8 @@
 //! Follows the slot: one task owns the replication connection, decodes, and answers the server also while nobody reads.
 
-use crate::assembler::{Assembler, Flushed, Recovered, Step};
+use crate::assembler::{Assembler, Fit, Flushed, Recovered, Step};
 use crate::catalog::{self, Fault, Table};
+use crate::changes;
 use crate::fault::is_transient;
 use crate::outlet::Outlet;
 use crate::pgoutput::Message;
@@ -9,6 +10,7 @@ use crate::position::{Phase, Streaming};
 use crate::reader::Reader;
 use crate::recover;
 use crate::settings::Settings;
+use crate::slot;
 use crate::wire::{Connection, WireError, frame, ident, literal, server_error, unexpected};
 use acme_connect::{Backoff, failpoint};
 use acme_types::{Diagnostic, Lsn};
@@ -126,6 +128,7 @@ impl Follower {
             }
             if self.heartbeat <= Instant::now() {
                 self.heartbeat = Instant::now() + self.settings.heartbeat;
+                self.watch().await?;
                 if let Some(flushed) = self.assembler.heartbeat(self.wal_end) {
                     self.deliver(flushed, &mut connection, &mut ticks).await?;
                 }
@@ -241,24 +244,66 @@ impl Follower {
         let mut sql = self.sql().await?;
         let described = catalog::tables(&mut sql, &self.settings).await;
         self.sql = Some(sql);
-        let same = |now: &Vec<Arc<Table>>| {
-            let mut pairs = now.iter().zip(&self.tables);
-            pairs.all(|(now, then)| now.columns == then.columns && now.key == then.key)
-        };
-        match described {
-            Ok(now) if same(&now) => {
-                self.assembler.map(&relation, true);
-                Ok(())
+        let now = match described {
+            Ok(now) => now,
+            Err(Fault::Wire(error)) => return Err(error.into()),
+            Err(Fault::Found(fault)) => {
+                let known = self.tables.iter().find(|table| table.oid == relation.id);
+                return Err(match known {
+                    Some(table)
+                        if table.name.table != relation.table || table.name.schema != relation.schema =>
+                    {
+                        let (schema, name) = (relation.schema, relation.table);
+                        let message = format!("table {} was renamed to {schema}.{name}", table.name);
+                        let help = format!(
+                            "name \"{schema}.{name}\" in `tables`, where the pipeline goes on exactly here, or give the \
+                             table its old name back"
+                        );
+                        self.settings.changed(message, help).into()
+                    }
+                    _ => Fault::Found(fault),
+                });
             }
-            Err(Fault::Wire(error)) => Err(error.into()),
-            _ => {
-                self.flush(connection, ticks).await?;
-                let message =
-                    format!("the columns of table {}.{} have changed", relation.schema, relation.table);
-                let help = "start the pipeline again: it goes on exactly here, with the table's new columns";
+        };
+        let pairs = self.tables.iter().zip(&now);
+        let changes: Vec<String> = pairs.flat_map(|(then, now)| changes::between(then, now)).collect();
+        if !changes.is_empty() {
+            failpoint("postgres.changed");
+            self.flush(connection, ticks).await?;
+            return Err(self.settings.reshaped(&changes).into());
+        }
+        match self.assembler.map(&relation, true) {
+            Fit::Same | Fit::Different => Ok(()),
+            Fit::Unclear => {
+                let message = format!(
+                    "records of {}.{} from before its last changes cannot be read: a column was dropped, and another \
+                     added or renamed",
+                    relation.schema, relation.table
+                );
+                let help = "remove the pipeline's state and the slot to copy everything anew";
                 Err(self.settings.changed(message, help).into())
             }
         }
+    }
+
+    /// Looks whether all tables are published still: from one that is not nothing comes any more, and nothing says so.
+    async fn watch(&mut self) -> Result<(), Fault> {
+        let mut sql = self.sql().await?;
+        let gone = slot::unpublished(&mut sql, &self.settings).await?;
+        self.sql = Some(sql);
+        let Some(table) = gone.first() else { return Ok(()) };
+        let message = format!(
+            "table {table} was dropped or taken out of the publication \"{}\": its later changes are not in the stream",
+            self.settings.publication
+        );
+        let help = format!(
+            "take it out of `tables`; or run ALTER PUBLICATION {} ADD TABLE {}.{}; and remove the pipeline's state and \
+             the slot to copy everything anew",
+            ident(&self.settings.publication),
+            ident(&table.schema),
+            ident(&table.table)
+        );
+        Err(self.settings.changed(message, help).into())
     }
 
     async fn sql(&mut self) -> Result<Connection, WireError> {

@@ -20,7 +20,9 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every destination")]
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
-    Ok(SinkParts { sink: AnySink::Plain(Box::new(Stdout)), format: Some(Format::Json), reads: Vec::new() })
+    let sink = AnySink::Plain(Box::new(Stdout));
+    let (change, delivery) = (SPEC.change, SPEC.delivery);
+    Ok(SinkParts { sink, format: Some(Format::Json), reads: Vec::new(), change, delivery })
 }
 
 struct Stdout;

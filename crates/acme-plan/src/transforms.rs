@@ -20,7 +20,9 @@ static FILTER: Spec = transform(
     &[Field::required(
         "condition",
         Kind::Sql,
-        "A SQL condition; rows for which it is false or NULL are dropped.",
+        "A SQL condition; rows for which it is false or NULL are dropped. Over a stream of changes, what it asks of \
+         `operation`, other metadata and the key decides which changes are seen; what it asks of other columns decides \
+         which rows exist: a row that an update takes out of it is deleted at the destination.",
     )],
 );
 
@@ -55,7 +57,8 @@ static ROUTE: Spec = transform(
         Field::required(
             "routes",
             Kind::Map(&Kind::Sql),
-            "Outputs, each with a SQL condition, tried in this order.",
+            "Outputs, each with a SQL condition, tried in this order. In a stream of changes a row that an update moves to \
+             another output is deleted behind the first.",
         ),
         Field::optional(
             "default",

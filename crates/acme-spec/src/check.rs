@@ -38,6 +38,7 @@ impl Checker<'_> {
         owner: &str,
         at: &Place,
     ) -> Config {
+        let mut misspelt = Vec::new();
         for (key, _) in entries {
             let known = common.contains(&&*key.name) || fields.iter().any(|field| field.name == key.name);
             if !known {
@@ -45,6 +46,7 @@ impl Checker<'_> {
                     fields.iter().map(|field| field.name).chain(common.iter().copied()).collect();
                 let message = format!("unknown key \"{}\" in {owner}", key.name);
                 let help = suggest::help(&key.name, &names, "keys");
+                misspelt.extend(suggest::nearest(&key.name, names));
                 self.push(Diagnostic::new(&UNKNOWN_KEY, message).at(&key.at).help(help));
             }
         }
@@ -58,12 +60,12 @@ impl Checker<'_> {
                     self.value(&node, &field.kind, field.name)
                 }
                 (None, None) => {
-                    if field.required {
+                    if field.required && !misspelt.contains(&field.name) {
                         let message = format!("{owner} needs the key \"{}\"", field.name);
                         self.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(format!(
                             "add `{}:` ({})",
                             field.name,
-                            field.doc.trim_end_matches('.')
+                            first_sentence(field.doc)
                         )));
                     }
                     None
@@ -156,6 +158,11 @@ impl Checker<'_> {
         self.push(Diagnostic::new(&BAD_VALUE, message).at(&node.at));
         None
     }
+}
+
+/// What a key is for, in short: its whole text stands in the reference.
+fn first_sentence(doc: &str) -> &str {
+    doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.')
 }
 
 /// `500ms`, `10s`, `1.5m`, `1h`, `7d` in microseconds.

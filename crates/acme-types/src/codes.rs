@@ -57,6 +57,8 @@ codes! {
         "A field of a source without a declared schema takes its type from its use. It is used here as text and there as a number. Declare it under `schema:` of the source, or cast it where it is used."
     CHANGE_MODE "A0204" User "The destination cannot take this kind of stream"
         "A stream of changes contains updates and deletes. The destination named can only append, or needs a key to apply them."
+    COLUMNS "A0205" User "The destination needs to know its columns"
+        "A file of CSV has the same columns in every row, and they must be known before the first. The rows come from documents whose members are not declared, or from steps whose fields differ. Put a `select` in front of the destination, or declare the fields under `schema:` of the source."
 
     CONNECT "A0301" Remote "A system cannot be reached"
         "The connection could not be opened, or broke and did not come back within the retries allowed."
@@ -64,6 +66,8 @@ codes! {
         "The system answered with an error that a retry does not mend. The message carries its own words."
     SOURCE_CHANGED "A0303" User "The source is not what it was at the last commit"
         "The position that the pipeline had committed does not exist in the source any more: a file became shorter, was replaced, or was removed. Acme never resumes at another place by itself. Restore the source, or start again without the old position by removing the pipeline's state."
+    SCHEMA_CHANGED "A0304" User "A table has changed while the pipeline runs"
+        "A column was added, dropped, renamed or given another type, or rows are identified by other columns. Everything before the change is committed. `acme run` plans the pipeline again for the table as it is now and goes on exactly there; it stops with this code where the new table does not fit the pipeline, for example because an expression uses a column that is gone. Correct the pipeline file and start it again: it goes on exactly there too."
 
     DECODE "A0401" User "A record cannot be decoded"
         "A record is not valid in its format, or a field has another type than the pipeline needs. What happens to it is set by `settings.errors`: `stop` (default), `skip`, or `dead_letter`."

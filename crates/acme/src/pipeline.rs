@@ -20,16 +20,25 @@ pub(crate) struct Pipeline {
     /// What can be planned without connecting; streams of the other sources are missing in it.
     pub(crate) offline: Plan,
     pub(crate) sources: Vec<SourceParts>,
-    sinks: Vec<SinkParts>,
+    pub(crate) sinks: Vec<SinkParts>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Reads and checks a file; on errors everything that was found. Nothing is connected.
 pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])?;
-    let (spec, mut found) = parse(path, &text, &specs(), &ProcessEnvironment);
+    check(path, &read(path)?)
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &str) -> Result<String, Vec<Diagnostic>> {
+    std::fs::read_to_string(path)
+        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])
+}
+
+/// Checks the text of a file.
+pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>> {
+    let (spec, mut found) = parse(path, text, &specs(), &ProcessEnvironment);
     let Some(spec) = spec else { return Err(found) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let context = |item: &Item| Context {
@@ -59,7 +68,11 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
 }
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
-    let info = |parts: &SinkParts| DestinationInfo { format: parts.format, reads: parts.reads.clone() };
+    let info = |parts: &SinkParts| DestinationInfo {
+        format: parts.format.clone(),
+        reads: parts.reads.clone(),
+        change: parts.change,
+    };
     sinks.iter().map(info).collect()
 }
 

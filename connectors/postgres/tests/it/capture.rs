@@ -14,11 +14,14 @@ fn short(rows: &[Row]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inserts_updates_deletes_and_truncates_come_in_order_with_growing_versions() {
-    let postgres = Postgres::start().unwrap();
+    operations(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn operations(postgres: &Postgres) {
     postgres
         .psql("CREATE TABLE users (id int PRIMARY KEY, name text); CREATE TABLE orders (id int)")
         .unwrap();
-    let mut harness = Harness::capture(&postgres, "public.users").await;
+    let mut harness = Harness::capture(postgres, "public.users").await;
     assert_eq!(harness.streams[0].key, ["id"]);
     assert!(harness.rows().await.is_empty(), "the end of the empty copy");
     postgres
@@ -63,7 +66,10 @@ async fn a_full_replica_identity_gives_the_old_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_that_an_update_does_not_touch_is_never_null() {
-    let postgres = Postgres::start().unwrap();
+    untouched(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn untouched(postgres: &Postgres) {
     postgres
         .psql(
             "CREATE TABLE t (id int PRIMARY KEY, n int, big text);
@@ -71,7 +77,7 @@ async fn a_large_value_that_an_update_does_not_touch_is_never_null() {
              INSERT INTO t SELECT g, 0, repeat(g::text, 10000) FROM generate_series(1, 50) g",
         )
         .unwrap();
-    let mut harness = Harness::capture(&postgres, "t").await;
+    let mut harness = Harness::capture(postgres, "t").await;
     let copied = harness.take(50).await;
     postgres
         .psql("BEGIN; UPDATE t SET big = repeat('x', 20000) WHERE id = 1; UPDATE t SET n = 1; COMMIT;")

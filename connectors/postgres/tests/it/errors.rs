@@ -1,29 +1,17 @@
 //! What a user reads when something is wrong.
 
-use crate::harness::Harness;
+use crate::harness::{Harness, refused, says};
 use acme_lab::postgres::Postgres;
-use acme_types::{Blame, Diagnostic, Positions, codes};
+use acme_types::{Blame, Positions, codes};
 
 const CDC: [(&str, &str); 2] = [("mode", "cdc"), ("tables", "t")];
 
-async fn refused(url: &str, keys: &[(&str, &str)], from: &Positions) -> Diagnostic {
-    match Harness::open(url, keys, from).await {
-        Ok(_) => panic!("{keys:?} is accepted"),
-        Err(fault) => fault,
-    }
-}
-
-#[track_caller]
-fn says(fault: &Diagnostic, message: &str, help: &str) {
-    let shown = fault.to_string();
-    assert!(fault.message.contains(message), "{shown}");
-    assert!(fault.help.as_ref().is_some_and(|found| found.contains(help)), "{shown}");
-    assert!(!shown.contains("wrong!") && !shown.contains(":lab@"), "a secret: {shown}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mistake_has_its_message_and_remedy() {
-    let postgres = Postgres::start().unwrap();
+    mistakes(&Postgres::start().unwrap()).await;
+}
+
+pub(crate) async fn mistakes(postgres: &Postgres) {
     postgres
         .psql(
             "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE nokey (id int);

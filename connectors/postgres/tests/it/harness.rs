@@ -74,6 +74,22 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynSource
     maker(&Config { values, at: at.clone() }, &context).map(|parts| parts.source)
 }
 
+/// Opening must fail.
+pub(crate) async fn refused(url: &str, keys: &[(&str, &str)], from: &Positions) -> Diagnostic {
+    match Harness::open(url, keys, from).await {
+        Ok(_) => panic!("{keys:?} is accepted"),
+        Err(fault) => fault,
+    }
+}
+
+#[track_caller]
+pub(crate) fn says(fault: &Diagnostic, message: &str, help: &str) {
+    let shown = fault.to_string();
+    assert!(fault.message.contains(message), "{shown}");
+    assert!(fault.help.as_ref().is_some_and(|found| found.contains(help)), "{shown}");
+    assert!(!shown.contains("wrong!") && !shown.contains(":lab@"), "a secret: {shown}");
+}
+
 impl Harness {
     /// Describes and opens.
     pub(crate) async fn open(url: &str, keys: &[(&str, &str)], from: &Positions) -> Result<Self, Diagnostic> {

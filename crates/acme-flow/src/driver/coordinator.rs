@@ -27,7 +27,8 @@ pub struct Summary {
 
 /// Runs a job to its end: until all sources end, `stop` asks for it, or something fails.
 ///
-/// On an error nothing after the last commit has taken effect, except at destinations that are at least once.
+/// On an error nothing after the last commit has taken effect, except at destinations that are at least once. With
+/// [`codes::SCHEMA_CHANGED`] everything before the change is committed, and the next run goes on behind it.
 /// **Errors** whatever a source, destination, store or lane reports first.
 pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, Diagnostic> {
     let (reports, inbox) = mpsc::channel(64);
@@ -113,6 +114,8 @@ struct Coordinator {
     dead_letters: Option<usize>,
     inbox: mpsc::Receiver<Report>,
     ended: usize,
+    /// What a source has said of a change of its tables.
+    changed: Option<Diagnostic>,
     ticks: Interval,
     stats: Arc<Stats>,
 }
@@ -155,7 +158,7 @@ async fn start(
             held: false,
             clock: clock.clone(),
             stats: stats.clone(),
-            letter_writer: LetterWriter::new(sink.format),
+            letter_writer: LetterWriter::new(sink.format.as_ref()),
             streams: job.sources.iter().map(|_| Stream::default()).collect(),
             name: sink.name.clone(),
             sink: sink.sink,
@@ -180,6 +183,7 @@ async fn start(
         dead_letters,
         inbox,
         ended: 0,
+        changed: None,
         ticks,
         stats,
     })
@@ -264,6 +268,10 @@ async fn open_sources(
 impl Coordinator {
     async fn supervise(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<Summary, Diagnostic> {
         loop {
+            if let Some(changed) = self.changed.take() {
+                let committed = self.end_epoch(true, stop).await?;
+                return if committed { Err(changed) } else { Ok(Summary { complete: false }) };
+            }
             if self.ended == self.sources.len() {
                 let complete = self.end_epoch(true, stop).await? && self.close(stop).await?;
                 return Ok(Summary { complete });
@@ -281,6 +289,7 @@ impl Coordinator {
                 _ = self.ticks.tick() => { self.end_epoch(false, stop).await?; }
                 report = self.inbox.recv() => match report.expect("this side holds a sender") {
                     Report::Ended => self.ended += 1,
+                    Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
                     _ => return Err(Diagnostic::new(&codes::INTERNAL, "a report came outside of an epoch's end")),
                 },
@@ -322,7 +331,7 @@ impl Coordinator {
             }
         }
         self.epoch = epoch;
-        if !any_moved && !last {
+        if !any_moved && !last && !self.has_finished(&prepared) {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
@@ -351,6 +360,14 @@ impl Coordinator {
         }
         self.committed = checkpoint;
         Ok(true)
+    }
+
+    /// Whether a destination has something to make visible although no row moved, such as a file whose time is over. A
+    /// destination's own transaction is not begun for that.
+    fn has_finished(&self, prepared: &BTreeMap<String, String>) -> bool {
+        let before = &self.committed.sinks;
+        let other = |(name, now): (&String, &String)| before.get(name).is_some_and(|before| before != now);
+        matches!(self.commit, Commit::Chain(_)) && prepared.iter().any(other)
     }
 
     /// Makes a checkpoint the committed one; `false` where the run is to end at once instead.
@@ -382,6 +399,7 @@ impl Coordinator {
                 () = asked(stop, Stop::Now) => return Ok(None),
                 report = self.inbox.recv() => match report.expect("this side holds a sender") {
                     Report::Ended => self.ended += 1,
+                    Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
                     report => return Ok(Some(report)),
                 },

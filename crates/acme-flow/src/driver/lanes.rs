@@ -76,8 +76,7 @@ impl Lane {
                 Vec::new()
             };
             let permit = work.permit.clone();
-            let message =
-                ToSink::Rows { source: work.source, number: work.number, rows, rejected, _permit: permit };
+            let message = ToSink::Rows { source: work.source, number: work.number, rows, rejected, permit };
             if sender.blocking_send(message).is_err() {
                 return false;
             }

@@ -14,6 +14,7 @@ mod commit;
 mod coordinator;
 mod dead_letters;
 mod lanes;
+mod merge;
 mod sink;
 mod source;
 
@@ -123,7 +124,8 @@ enum ToSink {
         number: u64,
         rows: Vec<Rows>,
         rejected: Vec<Rejected>,
-        _permit: Arc<OwnedSemaphorePermit>,
+        /// Kept until the rows are written.
+        permit: Arc<OwnedSemaphorePermit>,
     },
     /// The end of an epoch of one source.
     Barrier { source: usize, number: u64, epoch: Epoch, last: bool },
@@ -155,6 +157,8 @@ enum Report {
     Prepared { sink: usize, prepared: String },
     /// A destination has committed an epoch.
     Committed,
+    /// A source has come to a change of its tables: all before it is to be committed, then the run ends with this.
+    Changed(Diagnostic),
     /// Something failed: the run ends.
     Failed(Diagnostic),
 }

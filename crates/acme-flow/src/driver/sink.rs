@@ -2,6 +2,7 @@
 
 use super::dead_letters::LetterWriter;
 use super::lanes::stopped;
+use super::merge::Merge;
 use super::{Policy, Report, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
@@ -52,7 +53,12 @@ impl SinkTask {
         self.sink.sink().open(self.prepared.take().as_ref()).await?;
         let mut complete = self.errors != Policy::DeadLetter(self.index);
         let waits_for_letters = !complete;
-        while let Some(message) = self.inbox.recv().await {
+        // What came while numbered messages were collected.
+        let mut next = None;
+        while let Some(message) = match next.take() {
+            Some(message) => Some(message),
+            None => self.inbox.recv().await,
+        } {
             match message {
                 ToSink::Letters(rejected) => self.write_letters(&rejected).await?,
                 ToSink::Complete => complete = true,
@@ -67,9 +73,11 @@ impl SinkTask {
                     self.sink.sink().commit(epoch).await?;
                     self.report(Report::Committed).await;
                 }
-                ToSink::Rows { source, number, .. } | ToSink::Barrier { source, number, .. } => {
-                    self.streams[source].early.insert(number, message);
-                    self.advance(source).await?;
+                numbered @ (ToSink::Rows { .. } | ToSink::Barrier { .. }) => {
+                    next = self.collect(numbered);
+                    for source in 0..self.streams.len() {
+                        self.advance(source).await?;
+                    }
                 }
             }
             if complete
@@ -88,6 +96,22 @@ impl SinkTask {
         Ok(())
     }
 
+    /// Files a numbered message and all that wait behind it; returns the first of another kind.
+    fn collect(&mut self, first: ToSink) -> Option<ToSink> {
+        let mut message = Some(first);
+        while let Some(numbered) = message {
+            let (source, number) = match &numbered {
+                ToSink::Rows { source, number, .. } | ToSink::Barrier { source, number, .. } => {
+                    (*source, *number)
+                }
+                _ => return Some(numbered),
+            };
+            self.streams[source].early.insert(number, numbered);
+            message = self.inbox.try_recv().ok();
+        }
+        None
+    }
+
     /// Goes on behind the barriers.
     async fn resume(&mut self) -> Result<(), Diagnostic> {
         self.held = false;
@@ -98,26 +122,27 @@ impl SinkTask {
         Ok(())
     }
 
-    /// Writes what has its turn, up to the next barrier.
+    /// Writes what has its turn, up to the next barrier. Small batches that follow each other are written as one.
     async fn advance(&mut self, source: usize) -> Result<(), Diagnostic> {
+        let mut merge = Merge::default();
         loop {
             let stream = &mut self.streams[source];
-            if stream.barrier.is_some() {
-                return Ok(());
-            }
-            let Some(message) = stream.early.remove(&stream.next) else { return Ok(()) };
+            let message = match stream.barrier {
+                None => stream.early.remove(&stream.next),
+                Some(_) => None,
+            };
+            let Some(message) = message else { return self.write_merged(&mut merge).await };
             stream.next += 1;
             match message {
                 ToSink::Barrier { epoch, last, .. } => stream.barrier = Some((epoch, last)),
-                ToSink::Rows { rows, rejected, .. } => {
+                ToSink::Rows { rows, rejected, permit, .. } => {
                     for rows in rows {
-                        let count = rows.batch.rows();
-                        let lag = &self.stats.lags[self.index];
-                        lag.begin(oldest(&rows.batch));
-                        let refused = self.write(rows).await?;
-                        self.stats.lags[self.index].end(self.clock.now());
-                        self.stats.sinks[self.index].1.add(count - refused);
+                        if !merge.takes(&rows) {
+                            self.write_merged(&mut merge).await?;
+                        }
+                        merge.push(rows);
                     }
+                    merge.hold(permit);
                     if !rejected.is_empty() {
                         self.write_letters(&rejected).await?;
                     }
@@ -125,6 +150,19 @@ impl SinkTask {
                 _ => unreachable!("only rows and barriers are numbered"),
             }
         }
+    }
+
+    async fn write_merged(&mut self, merge: &mut Merge) -> Result<(), Diagnostic> {
+        // The permits go back when the rows are written.
+        let (rows, _permits) = merge.take();
+        let Some(rows) = rows else { return Ok(()) };
+        let count = rows.batch.rows();
+        let lag = &self.stats.lags[self.index];
+        lag.begin(oldest(&rows.batch));
+        let refused = self.write(rows).await?;
+        self.stats.lags[self.index].end(self.clock.now());
+        self.stats.sinks[self.index].1.add(count - refused);
+        Ok(())
     }
 
     /// The epoch that all sources have ended.

@@ -2,7 +2,7 @@
 
 use super::{AHEAD, Report, ToSink, ToSource, Work};
 use acme_connect::DynSource;
-use acme_types::{Chunk, Clock, Diagnostic, Epoch, Positions};
+use acme_types::{Chunk, Clock, Diagnostic, Epoch, Positions, codes};
 use crossbeam_channel::Sender;
 use std::pin::pin;
 use std::sync::Arc;
@@ -48,6 +48,10 @@ impl SourceTask {
             match next(source.as_mut(), &permits, &mut orders, &mut stream).await {
                 Event::Gone => return Ok(()),
                 Event::Release(upto) => source.release(&upto).await?,
+                Event::Read(Err(diagnostic), _) if *diagnostic.code == codes::SCHEMA_CHANGED => {
+                    stream.ended = true;
+                    let _ = stream.reports.send(Report::Changed(diagnostic)).await;
+                }
                 Event::Read(Err(diagnostic), _) => return Err(diagnostic),
                 Event::Read(Ok(None), _) => {
                     stream.ended = true;

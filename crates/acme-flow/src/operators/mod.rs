@@ -1,5 +1,6 @@
 //! The operators: one file each. A row on which one fails is taken out with its reason; the others go on.
 
+mod changes;
 mod filter;
 mod isolate;
 mod map;
@@ -18,6 +19,11 @@ pub(crate) fn apply(step: &Step, batch: &Batch, origin: &Origin, rejected: &mut 
                 isolate::eval_all(&[condition.as_ref()], batch, &step.name, origin, rejected);
             vec![filter::keep(&batch, &values[0])]
         }
+        Operator::FilterChanges(condition) => {
+            let (batch, values) =
+                isolate::eval_all(&[condition.as_ref()], batch, &step.name, origin, rejected);
+            vec![changes::keep(&batch, &values[0])]
+        }
         Operator::Map(columns) => {
             let exprs: Vec<_> = columns.iter().map(|(_, expr)| expr.as_ref()).collect();
             let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
@@ -27,6 +33,12 @@ pub(crate) fn apply(step: &Step, batch: &Batch, origin: &Origin, rejected: &mut 
             let exprs: Vec<_> = conditions.iter().map(AsRef::as_ref).collect();
             let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
             route::split(&batch, &values, step.outputs.len())
+        }
+        Operator::RouteChanges(conditions) => {
+            let exprs: Vec<_> = conditions.iter().map(|(expr, _)| expr.as_ref()).collect();
+            let about_rows: Vec<_> = conditions.iter().map(|(_, about_row)| *about_row).collect();
+            let (batch, values) = isolate::eval_all(&exprs, batch, &step.name, origin, rejected);
+            changes::split(&batch, &values, &about_rows, step.outputs.len())
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use super::{dry_run, note, print_all};
 use crate::control::{self, Monitor};
+use crate::pipeline::{self, Pipeline};
+use crate::progress;
 use crate::state::{Lock, Running};
-use crate::{pipeline, progress};
+use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
 use acme_types::{Clock, Diagnostic, codes};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,7 +38,8 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
-        let mut pipeline = pipeline::load(&self.file)?;
+        let text = pipeline::read(&self.file)?;
+        let pipeline = pipeline::check(&self.file, &text)?;
         print_all(&pipeline.warnings);
         if self.dry_run {
             return dry_run::show(pipeline, self.limit);
@@ -46,9 +50,8 @@ impl Run {
         let _lock = Lock::take(&directory, &name).map_err(one)?;
         let running = Running::begin(&directory, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
-            let plan = pipeline.connect().await?;
-            let job = pipeline.into_job(plan, &writer_token());
-            supervise(&name, mode, job).await.map_err(one)
+            let job = job(pipeline).await?;
+            supervise(&name, mode, job, || pipeline::check(&self.file, &text)).await
         });
         if result.is_ok() {
             running.end();
@@ -57,7 +60,18 @@ impl Run {
     }
 }
 
-async fn supervise(name: &str, mode: &'static str, job: Job) -> Result<(), Diagnostic> {
+/// Asks the sources what there is, plans, and makes the job.
+async fn job(mut pipeline: Pipeline) -> Result<Job, Vec<Diagnostic>> {
+    let plan = pipeline.connect().await?;
+    Ok(pipeline.into_job(plan, &writer_token()))
+}
+
+async fn supervise(
+    name: &str,
+    mode: &'static str,
+    job: Job,
+    again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+) -> Result<(), Vec<Diagnostic>> {
     let (stop, asked) = watch::channel(Stop::No);
     let (stats, clock) = (job.stats.clone(), job.clock.clone());
     let began = clock.monotonic_us();
@@ -69,11 +83,12 @@ async fn supervise(name: &str, mode: &'static str, job: Job) -> Result<(), Diagn
         began_us: began,
         stop: stop.clone(),
         samples: Mutex::default(),
-    })?;
+    })
+    .map_err(|diagnostic| vec![diagnostic])?;
     tokio::spawn(signals(stop));
     let terminal = std::io::stderr().is_terminal();
     let shown = tokio::spawn(show(name.to_owned(), terminal, stats.clone(), clock.clone(), began));
-    let result = run(job, asked).await;
+    let result = carry_on(name, job, asked, again).await;
     shown.abort();
     if terminal {
         note(CLEAR_LINE);
@@ -86,6 +101,69 @@ async fn supervise(name: &str, mode: &'static str, job: Job) -> Result<(), Diagn
     };
     note(&format!("{name}: {how}: {}", progress::summary(&stats, elapsed)));
     result.map(drop)
+}
+
+/// Runs a job; when a table of its sources has changed, it is planned again and goes on behind the change.
+async fn carry_on(
+    name: &str,
+    mut job: Job,
+    asked: watch::Receiver<Stop>,
+    again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+) -> Result<Summary, Vec<Diagnostic>> {
+    let (stats, clock) = (job.stats.clone(), job.clock.clone());
+    // The changes since a row came last. One that comes twice among them is not mended by planning again.
+    let (mut changes, mut rows) = (BTreeSet::new(), 0);
+    loop {
+        let changed = match run(job, asked.clone()).await {
+            Err(diagnostic) if *diagnostic.code == codes::SCHEMA_CHANGED => diagnostic,
+            result => return result.map_err(|diagnostic| vec![diagnostic]),
+        };
+        if stats.rows_in() > rows {
+            rows = stats.rows_in();
+            changes.clear();
+        }
+        if !changes.insert(changed.message.clone()) {
+            return Err(vec![changed]);
+        }
+        failpoint("run.changed");
+        if *asked.borrow() != Stop::No {
+            return Ok(Summary { complete: false });
+        }
+        note(&format!("{name}: {}; going on with the table as it is now\n", changed.message));
+        job = match planned(asked.clone(), &again).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return Ok(Summary { complete: false }),
+            Err(faults) => {
+                let help = "correct the pipeline file and start it again: it goes on exactly here";
+                return Err(std::iter::once(changed.help(help)).chain(faults).collect());
+            }
+        };
+        failpoint("run.planned");
+        // One run to whoever watches it.
+        (job.stats, job.clock) = (stats.clone(), clock.clone());
+    }
+}
+
+/// The job anew. A server that cannot be reached is tried again, as it is while the job runs; `None` when it is to stop.
+async fn planned(
+    mut asked: watch::Receiver<Stop>,
+    again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+) -> Result<Option<Job>, Vec<Diagnostic>> {
+    let mut backoff = Backoff::new(u64::from(std::process::id()));
+    loop {
+        let planned = async { job(again()?).await };
+        let faults = match planned.await {
+            Ok(job) => return Ok(Some(job)),
+            Err(faults) => faults,
+        };
+        let away = faults.iter().any(|fault| *fault.code == codes::CONNECT);
+        let wait = if away { backoff.wait() } else { None };
+        let Some(wait) = wait else { return Err(faults) };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            stopped = asked.wait_for(|stop| *stop != Stop::No) => if stopped.is_ok() { return Ok(None) },
+        }
+    }
 }
 
 /// The first signal drains, the second ends at once.

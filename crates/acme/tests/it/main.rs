@@ -2,11 +2,21 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
+mod changes;
+mod csv;
+mod disk;
 mod docs;
 mod errors;
+mod exactness;
 mod explain;
 mod files;
 mod harness;
 mod kills;
-mod realtime_users;
+mod lives;
+mod replica;
+mod road;
+mod rotation;
+mod schema;
+mod schema_changes;
 mod seeing;
+mod tour;
