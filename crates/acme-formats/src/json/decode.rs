@@ -33,6 +33,8 @@ pub struct Decoder {
     tree: PathTree,
     fast: Option<FastPath>,
     ways: Ways,
+    /// What the last block had, as far as it can be told.
+    rows_per_kib: usize,
 }
 
 /// Which way the lines took so far. Blank lines are not counted.
@@ -58,7 +60,7 @@ impl Decoder {
     #[must_use]
     pub fn careful(wanted: Vec<Wanted>) -> Self {
         let tree = PathTree::new(wanted.iter().map(|field| &field.path));
-        Self { wanted, tree, fast: None, ways: Ways::default() }
+        Self { wanted, tree, fast: None, ways: Ways::default(), rows_per_kib: 16 }
     }
 
     #[cfg(test)]
@@ -78,10 +80,12 @@ impl Decode for Decoder {
     ///
     /// **Cost** one pass; the documents are not copied, nor are texts without escapes.
     fn decode(&mut self, block: &Buffer, offset: u64) -> Decoded {
-        let rows = block.len() / 64;
+        // A bit more than the last block had.
+        let rows = self.rows_per_kib * (block.len() / 1024) + 64;
         let mut columns: Vec<Column> =
             self.wanted.iter().map(|field| Column::over(block, field.kind, rows)).collect();
         let mut rest = Rest::new(block, rows);
+        let mut scratch = String::new();
         let mut rejected = Vec::new();
         let mut scanner = Scanner::new(block);
         let mut found = vec![Found::ABSENT; self.tree.len()];
@@ -94,7 +98,7 @@ impl Decode for Decoder {
                     *(if guessed { &mut self.ways.guessed } else { &mut self.ways.scanned }) += 1;
                     let line = start..end;
                     start = next;
-                    (line, self.put(block, &found, &mut columns))
+                    (line, self.put(block, &found, &mut columns, &mut scratch))
                 }
                 None => {
                     let end =
@@ -114,6 +118,7 @@ impl Decode for Decoder {
             }
             rest.push(offset, &line);
         }
+        self.rows_per_kib = rest.rows() * 1024 / block.len().max(1) + 1;
         let rows = self.finish(columns, rest);
         Decoded {
             rows: without(&rows, &rejected),
@@ -129,11 +134,17 @@ impl Decode for Decoder {
 impl Decoder {
     /// Appends one row of what the fast path found to every column. What a column does not take is judged.
     #[inline]
-    fn put(&self, block: &[u8], found: &[Found], columns: &mut [Column]) -> Result<(), String> {
+    fn put(
+        &self,
+        block: &[u8],
+        found: &[Found],
+        columns: &mut [Column],
+        scratch: &mut String,
+    ) -> Result<(), String> {
         let mut result = Ok(());
         for (at, (column, &node)) in columns.iter_mut().zip(self.tree.ends()).enumerate() {
             let found = &found[node];
-            if !column.put(found, block) {
+            if !column.put(found, block, scratch) {
                 let text = std::str::from_utf8(&block[found.start..found.end])
                     .expect("the line was found to be UTF-8");
                 if let Err(cause) = self.append(at, column, Some(text)) {

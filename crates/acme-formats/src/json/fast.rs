@@ -41,7 +41,7 @@ impl FastPath {
         found: &mut [Found],
     ) -> Option<Taken> {
         found.fill(Found::ABSENT);
-        scanner.beyond_ascii = false;
+        scanner.in_doubt = false;
         let open = scanner.blanks(start);
         if scanner.byte(open) != b'{' {
             return None;
@@ -53,7 +53,7 @@ impl FastPath {
         if end < scanner.bytes.len() && scanner.byte(end) != b'\n' {
             return None;
         }
-        if scanner.beyond_ascii && std::str::from_utf8(&scanner.bytes[start..end]).is_err() {
+        if scanner.in_doubt && std::str::from_utf8(&scanner.bytes[start..end]).is_err() {
             return None;
         }
         let carriage_return = usize::from(scanner.bytes[end - 1] == b'\r');
@@ -111,8 +111,9 @@ impl Walk<'_, '_> {
         let name = &bytes[at + 1..end - 1];
         let names = &mut self.names[node];
         if escaped {
-            let name = unescape(std::str::from_utf8(name).ok()?)?;
-            return Some(Member { id: Names::NONE, child: self.tree.key(node, name.as_bytes()), end: colon });
+            let mut text = String::new();
+            unescape(std::str::from_utf8(name).ok()?, &mut text)?;
+            return Some(Member { id: Names::NONE, child: self.tree.key(node, text.as_bytes()), end: colon });
         }
         let (id, child) = names.find(name).unwrap_or_else(|| {
             let child = self.tree.key(node, name);

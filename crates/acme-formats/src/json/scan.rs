@@ -42,15 +42,15 @@ impl Found {
 /// One block, and what was seen of the line under way.
 pub(super) struct Scanner<'d> {
     pub(super) bytes: &'d [u8],
-    /// Not all was ASCII: whether it is UTF-8 is still open.
-    pub(super) beyond_ascii: bool,
+    /// Not all of the line is ASCII, so it may not be UTF-8.
+    pub(super) in_doubt: bool,
     /// The closing brackets that are due.
     due: Vec<u8>,
 }
 
 impl<'d> Scanner<'d> {
     pub(super) fn new(bytes: &'d [u8]) -> Self {
-        Self { bytes, beyond_ascii: false, due: Vec::new() }
+        Self { bytes, in_doubt: false, due: Vec::new() }
     }
 
     /// The byte at a place; behind the block, one that has no meaning anywhere.
@@ -66,7 +66,11 @@ impl<'d> Scanner<'d> {
 
     /// The first place from `at` on that is no white space.
     #[inline]
-    pub(super) fn blanks(&self, mut at: usize) -> usize {
+    pub(super) fn blanks(&self, at: usize) -> usize {
+        if self.byte(at) > b' ' { at } else { self.more_blanks(at) }
+    }
+
+    fn more_blanks(&self, mut at: usize) -> usize {
         while matches!(self.byte(at), b' ' | b'\t' | b'\r') {
             at += 1;
         }
@@ -109,10 +113,10 @@ impl<'d> Scanner<'d> {
                 continue;
             }
             let at = self.bytes.len() - rest.len() + stop;
-            self.beyond_ascii |= beyond;
+            self.in_doubt |= beyond;
             return if chunk[stop] == b'"' { Some((at + 1, false)) } else { self.string_on(at) };
         }
-        self.beyond_ascii |= beyond;
+        self.in_doubt |= beyond;
         self.string_on(self.bytes.len() - rest.len())
     }
 
@@ -124,7 +128,7 @@ impl<'d> Scanner<'d> {
             match self.chunk::<STEP>(at) {
                 Some(chunk) => {
                     let (stop, beyond_ascii) = first_stop(chunk);
-                    self.beyond_ascii |= beyond_ascii;
+                    self.in_doubt |= beyond_ascii;
                     at += stop;
                     if stop == STEP {
                         continue;
@@ -132,7 +136,7 @@ impl<'d> Scanner<'d> {
                 }
                 None => {
                     let rest = self.bytes.get(at..)?;
-                    self.beyond_ascii |= !rest.is_ascii();
+                    self.in_doubt |= !rest.is_ascii();
                     at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
                 }
             }

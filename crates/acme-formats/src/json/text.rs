@@ -1,27 +1,16 @@
 //! The text that a JSON string stands for.
 
-use std::borrow::Cow;
-
-/// The text of a string given without its quotation marks, whose escapes are well formed; `None` where half a surrogate pair
-/// stands alone, which stands for no text (RFC 8259 section 7 and 8.2).
-pub(super) fn unescape(string: &str) -> Option<Cow<'_, str>> {
-    let Some(first) = memchr::memchr(b'\\', string.as_bytes()) else { return Some(Cow::Borrowed(string)) };
-    let mut text = String::with_capacity(string.len());
-    let mut rest = string;
-    let mut at = first;
-    loop {
-        text.push_str(&rest[..at]);
-        let (character, length) = escape(&rest.as_bytes()[at..])?;
+/// Appends the text of a string given without its quotation marks, whose escapes are well formed. `None` where half a
+/// surrogate pair stands alone, which stands for no text (RFC 8259 sections 7 and 8.2).
+pub(super) fn unescape(mut string: &str, text: &mut String) -> Option<()> {
+    while let Some(at) = memchr::memchr(b'\\', string.as_bytes()) {
+        text.push_str(&string[..at]);
+        let (character, length) = escape(&string.as_bytes()[at..])?;
         text.push(character);
-        rest = &rest[at + length..];
-        match memchr::memchr(b'\\', rest.as_bytes()) {
-            Some(next) => at = next,
-            None => {
-                text.push_str(rest);
-                return Some(Cow::Owned(text));
-            }
-        }
+        string = &string[at + length..];
     }
+    text.push_str(string);
+    Some(())
 }
 
 /// The character of the escape at the beginning, and the escape's length.
@@ -40,14 +29,19 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
 
 /// `\uXXXX`, or two of them that are a surrogate pair.
 fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
-    let unit = |at: usize| u32::from_str_radix(std::str::from_utf8(bytes.get(at..at + 4)?).ok()?, 16).ok();
-    let first = unit(2)?;
+    let first = unit(bytes)?;
     if !(0xd800..0xdc00).contains(&first) {
         return Some((char::from_u32(first)?, 6));
     }
-    if bytes.get(6..8)? != b"\\u" {
+    let second = unit(bytes.get(6..)?).filter(|unit| (0xdc00..0xe000).contains(unit))?;
+    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 12))
+}
+
+/// The number of the `\uXXXX` at the beginning.
+fn unit(bytes: &[u8]) -> Option<u32> {
+    let (escape, digits) = bytes.get(..6)?.split_at(2);
+    if escape != b"\\u" {
         return None;
     }
-    let second = unit(8).filter(|unit| (0xdc00..0xe000).contains(unit))?;
-    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 12))
+    digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
 }

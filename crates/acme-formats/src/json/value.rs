@@ -91,7 +91,7 @@ impl Column {
     /// Appends a value that the scanner found in the column's block. On `false` nothing is appended, and
     /// [`Column::append`] is to judge its text.
     #[inline]
-    pub(super) fn put(&mut self, found: &Found, block: &[u8]) -> bool {
+    pub(super) fn put(&mut self, found: &Found, block: &[u8], scratch: &mut String) -> bool {
         let text = || std::str::from_utf8(&block[found.start..found.end]).ok();
         match (self, found.kind) {
             (column, Kind::Absent | Kind::Null) => column.append_null(),
@@ -108,10 +108,11 @@ impl Column {
                 return view(builder, found.start + 1, found.end - 1);
             }
             (Self::Text(builder) | Self::Scalar(builder), Kind::Escaped) => {
-                let Some(value) = text().and_then(|text| unescape(&text[1..text.len() - 1])) else {
+                scratch.clear();
+                if text().and_then(|text| unescape(&text[1..text.len() - 1], scratch)).is_none() {
                     return false;
-                };
-                builder.append_value(value);
+                }
+                builder.append_value(&*scratch);
             }
             (Self::Scalar(builder) | Self::Json(builder), _) => return view(builder, found.start, found.end),
             _ => return false,
