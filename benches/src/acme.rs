@@ -1,6 +1,7 @@
 //! The shipped binary as a process: built first, run on a pipeline file, asked through its control socket.
 
 use crate::measure::{Guard, Memory, Taken, process, wait};
+use acme_lab::without_cargo;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -29,14 +30,8 @@ impl Acme {
             let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             // The whole workspace, so that its features are those of every other build.
             cargo.args(["build", "--release", "--workspace", "--locked", "--bin", "acme"]);
-            // What cargo says of this package would make build scripts believe that they are not up to date.
-            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-                if name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
-                    cargo.env_remove(name);
-                }
-            }
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a workspace has a root")?;
-            if !cargo.current_dir(root).status()?.success() {
+            if !without_cargo(&mut cargo).current_dir(root).status()?.success() {
                 bail!("acme cannot be built");
             }
         }

@@ -47,14 +47,14 @@ pub(crate) struct TableColumn {
     pub(crate) kind: Kind,
     /// Part of the key.
     pub(crate) key: bool,
-    /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
-    pub(crate) missing: Option<String>,
     /// Its type as SQL names it, a domain's base type; empty for a type that a user has made.
     pub(crate) sql_type: String,
+    /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
+    pub(crate) missing: Option<String>,
 }
 
 impl TableColumn {
-    fn field(&self) -> Field {
+    pub(crate) fn field(&self) -> Field {
         let field = self.kind.field(&self.name);
         if self.sql_type.is_empty() {
             return field;

@@ -13,7 +13,7 @@ pub mod postgres;
 mod process;
 pub mod strace;
 
-pub use process::{Server, cache, free_port, run, wait_for_port};
+pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};
 
 use anyhow::Result;
 

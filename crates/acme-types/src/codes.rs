@@ -84,6 +84,9 @@ codes! {
     NOT_RUNNING "A0407" User "No such pipeline is running"
         "No process of this user runs a pipeline of that name. `acme status` lists what runs."
 
+    CONFIRM "A0408" User "Nothing was done, because nobody agreed"
+        "The command removes something for good, so it asks first. Where there is no terminal to ask on, say that it shall be done with `--yes`."
+
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."
     INTERNAL "A0599" Acme "An internal error"

@@ -49,6 +49,15 @@ impl Chain {
         Ok((chain, checkpoint))
     }
 
+    /// What was committed last, for looking only: the chain stays with its owner.
+    ///
+    /// Fails with [`codes::STATE`] when the committed checkpoint is missing or damaged.
+    pub fn peek(store: Arc<dyn CheckpointStore>) -> Result<Option<Checkpoint>, Diagnostic> {
+        let mut chain = Self { store, writer: Writer(String::new()), last: 0, checkpoint: None };
+        chain.seek()?;
+        chain.checkpoint.as_ref().map(|name| objects::read(chain.store.as_ref(), name)).transpose()
+    }
+
     /// Commits an epoch: afterwards a restart begins from it.
     ///
     /// Fails with [`codes::LOST_OWNERSHIP`] when another writer took the chain over; then nothing was committed.

@@ -60,6 +60,21 @@ impl Place {
         text(&output.stderr)
     }
 
+    /// Runs on a terminal, which `script` makes, with this typed in; all that is shown on it.
+    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+        let mut command = Command::new("script");
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_acme"), arguments.join(" "));
+        command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(self.directory.path());
+        command.env("ACME_STATE_DIR", self.path("state")).env("DATABASE_URL", url);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
+        let mut input = child.stdin.take().expect("it is piped");
+        Write::write_all(&mut input, typed.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        drop(input);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs")

@@ -13,6 +13,7 @@ mod files;
 mod harness;
 mod kills;
 mod lives;
+mod remains;
 mod replica;
 mod road;
 mod rotation;
