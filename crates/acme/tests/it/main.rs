@@ -9,6 +9,7 @@ mod docs;
 mod errors;
 mod explain;
 mod files;
+mod garbage;
 mod harness;
 mod kills;
 mod road;
