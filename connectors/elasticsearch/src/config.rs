@@ -3,6 +3,7 @@
 use crate::index_name::IndexName;
 use acme_connect::Context;
 use acme_types::{Config, Diagnostic, Secret, codes};
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use reqwest::{Certificate, Url};
 use std::borrow::Cow;
@@ -23,6 +24,27 @@ pub(crate) enum Login {
     None,
     Basic(String, Secret),
     ApiKey(Secret),
+}
+
+impl Login {
+    /// A reply without the secrets in it: a refusal may repeat what it refuses.
+    pub(crate) fn hide(&self, reply: Bytes) -> Bytes {
+        let secret = match self {
+            Self::None => return reply,
+            // A key that stands alone in an address is sent as the user.
+            Self::Basic(user, password) if password.reveal().is_empty() => user,
+            Self::Basic(_, password) | Self::ApiKey(password) => password.reveal(),
+        };
+        // As JSON writes it, and as it is.
+        let written = serde_json::to_string(secret).expect("text is always valid JSON");
+        let mut text = String::from_utf8_lossy(&reply).into_owned();
+        for form in [written.trim_matches('"'), secret] {
+            if !form.is_empty() && text.contains(form) {
+                text = text.replace(form, "***");
+            }
+        }
+        text.into()
+    }
 }
 
 /// All keys.

@@ -20,6 +20,7 @@ fn answer(place: &Place, file: &str) -> (Option<i32>, String) {
     let output = Command::new("sh")
         .args(["-c", &script, env!("CARGO_BIN_EXE_acme"), file])
         .current_dir(place.path("."))
+        .env("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")
         .output()
         .expect("sh runs");
     assert!(began.elapsed() < PATIENCE, "{file} took {:?}", began.elapsed());
@@ -96,12 +97,12 @@ fn what_grows_without_end_is_refused_quickly() {
     check("one key many times", many("name: p\n", 49_000), "stands twice");
     for quote in ["", "\"", "'"] {
         let long = format!("name: {quote}{}{quote}\n", many("x", 10_000_000));
-        check("a long name", long, "cannot be the name");
+        check("a long name", long, "\"xxx");
     }
     check("a long word", format!("mode: {}\n", many("x", 10_000_000)), "\"mode\" cannot be \"xxx");
     check("a long key", format!("{}: 1\n", many("x", 10_000_000)), "A0101");
     check("a long line of lines", many("\n", 10_000_000), "the file is empty");
-    check("a long block", format!("name: |\n{}", many("  x\n", 2_000_000)), "cannot be the name");
+    check("a long block", format!("name: |\n{}", many("  x\n", 2_000_000)), "error[A0104]");
     for word in ["&", "*a", "!", "%", "@", "`", "|", ">", "- - ", "? : ", ",", "}{", "'", "\"", "<<: "] {
         check(word, many(word, 50_000), "error[A0");
     }
@@ -155,13 +156,12 @@ fn extreme(kind: &Kind) -> Vec<String> {
     }
 }
 
+/// Takes the kind of a key, and what makes a pipeline of a value.
+type Judge<'a> = dyn FnMut(&Kind, &dyn Fn(&str) -> String) + 'a;
+
 /// Calls `judge` with a pipeline for each key of each item, those inside of others too: what stands on line 4 is up to it.
-fn every_key(judge: &mut dyn FnMut(&Kind, &dyn Fn(&str) -> String)) {
-    fn walk(
-        fields: &'static [Field],
-        around: &dyn Fn(&str) -> String,
-        judge: &mut dyn FnMut(&Kind, &dyn Fn(&str) -> String),
-    ) {
+fn every_key(judge: &mut Judge<'_>) {
+    fn walk(fields: &'static [Field], around: &dyn Fn(&str) -> String, judge: &mut Judge<'_>) {
         for field in fields {
             let here = |value: &str| around(&format!("{}:\n{value}", field.name));
             // A value on a line of its own, so that its place tells it from all others.
@@ -237,10 +237,12 @@ settings: {parallelism: 2, checkpoint: {interval: 5s}, errors: {policy: skip}}
 "#,
 ];
 
+const MARKS: &[u8] = b"[]{}:,&*#?|-<>=!%@'\"\t\n $";
+
 /// Cuts, doubles, swaps and overwrites parts of a text.
 fn damaged(good: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
-    for _ in 0..=rng.below(3) {
+    for _ in 0..=rng.below(2) {
         let length = bytes.len() as u64;
         if length < 2 {
             break;
@@ -252,7 +254,7 @@ fn damaged(good: &[u8], rng: &mut Rng) -> Vec<u8> {
             1 => drop(bytes.drain(at..end)),
             2 => bytes.splice(at..at, good[..end.min(good.len())].to_vec()).for_each(drop),
             3 => bytes[at] = u8::try_from(rng.below(256)).expect("below"),
-            4 => bytes[at] = b"[]{}:,&*#?|-<>=!%@'\"\t\n $"[usize::try_from(rng.below(25)).expect("below")],
+            4 => bytes[at] = MARKS[usize::try_from(rng.below(MARKS.len() as u64)).expect("below")],
             _ => {
                 let part = bytes[at..end].to_vec();
                 bytes.splice(at..at, part).for_each(drop);
@@ -262,10 +264,13 @@ fn damaged(good: &[u8], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-#[expect(clippy::print_stdout, reason = "a run of the tests shows what its inputs were like")]
 #[test]
 fn damaged_files_and_random_bytes_always_get_an_answer() {
     let place = Place::new();
+    for good in GOOD {
+        place.write("p.yaml", good);
+        assert_eq!(answer(&place, "p.yaml"), (Some(0), String::new()));
+    }
     let (mut valid, mut no) = (0, 0);
     for seed in 1..=400 {
         let mut rng = Rng(seed);
@@ -286,5 +291,5 @@ fn damaged_files_and_random_bytes_always_get_an_answer() {
         assert!(code == Some(0) || (faults > 0 && places >= faults), "seed {seed}: no place: {error}");
     }
     println!("{valid} valid, {no} refused");
-    assert!(valid > 20 && no > 200, "{valid} valid, {no} refused: the damage does not bite");
+    assert!(valid > 10 && no > 200, "{valid} valid, {no} refused: the damage does not bite");
 }

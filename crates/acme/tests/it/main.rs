@@ -16,5 +16,8 @@ mod road;
 mod rotation;
 mod schema;
 mod schema_changes;
+mod secrets;
 mod seeing;
+mod signals;
 mod tour;
+mod unfinished;
