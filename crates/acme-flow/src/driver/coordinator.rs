@@ -35,7 +35,12 @@ pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, D
     let (cancel, cancelled) = watch::channel(false);
     let mut threads = Threads { handles: Vec::new(), reports: reports.clone(), cancelled };
     let result = async {
-        let mut coordinator = start(job, &mut threads, reports, inbox).await?;
+        let mut coordinator = tokio::select! {
+            biased;
+            started = start(job, &mut threads, reports, inbox) => started?,
+            // Nothing was read: a start that waits for a remote system is given up, as a crash would do it.
+            () = asked(&mut stop, Stop::Drain) => return Ok(Summary { complete: false }),
+        };
         coordinator.supervise(&mut stop).await
     }
     .await;

@@ -143,6 +143,13 @@ pub fn links(place: &Path) -> u64 {
     names.filter_map(|name| name.strip_prefix("link-")?.parse().ok()).max().unwrap_or(0)
 }
 
+/// A number of the one run that there is; 0 where there is none yet.
+pub fn counted(place: &Place, what: &str) -> u64 {
+    let status = place.acme(&["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+    status[0][what].as_u64().unwrap_or(0)
+}
+
 /// Waits until something holds; a test that waits in vain fails.
 #[track_caller]
 pub fn until(what: &str, holds: impl Fn() -> bool) {
