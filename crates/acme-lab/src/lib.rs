@@ -7,6 +7,7 @@
 pub mod elasticsearch;
 pub mod postgres;
 mod process;
+pub mod proxy;
 
 pub use process::{Server, cache, free_port, run, wait_for_port};
 

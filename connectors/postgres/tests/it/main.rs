@@ -4,6 +4,7 @@
 
 mod capture;
 mod errors;
+mod faults;
 mod harness;
 mod restart;
 mod schema;
