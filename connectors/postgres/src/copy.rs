@@ -15,7 +15,8 @@
 //! - Would a repeated copy carry S's own place, a change between P and S would be refused as older, and a row whose
 //!   transaction S did not see yet would be lost. The first point has no such hole.
 
-use crate::catalog::{Fault, Table};
+use crate::catalog::{self, Fault, Table};
+use crate::changes;
 use crate::fault::is_transient;
 use crate::outlet::Outlet;
 use crate::pgoutput::Value;
@@ -127,11 +128,29 @@ impl Copier<'_> {
             if self.copying.done.len() > done || began.elapsed() > STEADY {
                 backoff = Backoff::new(self.copying.point);
             }
-            match backoff.wait().filter(|_| matches!(&fault, Fault::Wire(error) if is_transient(error))) {
+            if !matches!(&fault, Fault::Wire(error) if is_transient(error)) {
+                return Err(self.explain(fault).await);
+            }
+            match backoff.wait() {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(self.settings.explain(fault)),
             }
         }
+    }
+
+    /// A table that was changed while it was copied fails in many ways, so it is looked at again.
+    async fn explain(&self, fault: Fault) -> Diagnostic {
+        let look = async {
+            let mut sql = Connection::open(&self.settings.address, false).await?;
+            catalog::tables(&mut sql, self.settings).await
+        };
+        let Ok(now) = look.await else { return self.settings.explain(fault) };
+        let pairs = self.tables.iter().zip(&now);
+        let changes: Vec<String> = pairs.flat_map(|(then, now)| changes::between(then, now)).collect();
+        if changes.is_empty() || !self.settings.cdc {
+            return self.settings.explain(fault);
+        }
+        self.settings.reshaped(&changes)
     }
 
     /// One life of the connections; a new snapshot where there is none.
@@ -345,7 +364,7 @@ impl Worker {
 /// `format` calls that function; a cast to text may be another one (`inet` gets a netmask). A composite of NULLs is not
 /// NULL, so `num_nulls` asks.
 fn query(table: &Table, job: &Job) -> String {
-    let column = |column: &crate::catalog::TableColumn| {
+    let column = |column: &catalog::TableColumn| {
         let name = ident(&column.name);
         if column.kind.is_printed() {
             format!("CASE num_nulls({name}) WHEN 0 THEN format('%s', {name}) END")

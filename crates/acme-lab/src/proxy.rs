@@ -98,6 +98,11 @@ impl Proxy {
         self.shared.set(Mode::Stall);
     }
 
+    /// Lets everything through again, also what was held.
+    pub fn go_on(&self) {
+        self.shared.set(Mode::Pass);
+    }
+
     /// Stalls when so many more bytes have come from the server.
     pub fn stall_after(&self, bytes: u64) {
         self.shared.stall_at.store(self.bytes() + bytes, Ordering::Relaxed);
@@ -191,9 +196,7 @@ impl Shared {
                     return self.cut();
                 }
             }
-            // What was held once stays held, in both directions.
             while self.is(Mode::Stall) || held.load(Ordering::Relaxed) {
-                held.store(true, Ordering::Relaxed);
                 if self.is(Mode::End) {
                     break;
                 }

@@ -8,5 +8,6 @@ mod faults;
 mod harness;
 mod restart;
 mod schema;
+mod types;
 mod values;
 mod versions;

@@ -2,6 +2,7 @@
 
 use crate::harness::{Place, text};
 use acme_lab::postgres::Postgres;
+use acme_lab::proxy::Proxy;
 use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,23 +22,22 @@ fn on_a_terminal_a_copy_shows_how_far_it_is_and_how_long_it_takes() {
         .psql("CREATE TABLE t AS SELECT g id, repeat('x', 50) name FROM generate_series(1, 400000) g; ANALYZE t")
         .expect("the table is made");
     place.write("p.yaml", COPY);
-    std::fs::create_dir(place.path("held")).expect("the directory can be written");
+    let proxy = Proxy::start(postgres.port()).expect("a port is free");
+    let url = postgres.url().replace(&format!(":{}/", postgres.port()), &format!(":{}/", proxy.port()));
     let mut command = place.terminal(&["run", "p.yaml"]);
-    command.env("DATABASE_URL", postgres.url());
+    command.env("DATABASE_URL", url);
     // Held in the middle, so that the line is seen.
-    command.env("ACME_FAILPOINTS", format!("{}:postgres.copy@25", place.path("held").display()));
+    proxy.stall_after(16 << 20);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
     let mut output = child.stdout.take().expect("it is piped");
     let (mut shown, mut buffer) = (String::new(), [0; 4096]);
     let mut status = None;
-    let mut held = true;
     while let Ok(count @ 1..) = output.read(&mut buffer) {
         shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        if held && place.path("held/postgres.copy").exists() && shown.contains("left") {
+        if proxy.is_stalled() && shown.contains("left") {
             status = Some(place.acme_ok(&["status", "--output", "json"]));
-            std::fs::remove_file(place.path("held/postgres.copy")).expect("it is ours");
-            held = false;
+            proxy.go_on();
         }
     }
     assert!(child.wait().expect("it ends").success(), "{shown}");
