@@ -6,8 +6,12 @@ use crate::settings::{Settings, TableName};
 use crate::wire::{Connection, Row, WireError, ident, literal};
 use acme_connect::{Content, StreamInfo};
 use acme_types::{Change, Diagnostic};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
+
+/// The metadata of a field that says which type the column has in its own database, for destinations that create one like it.
+/// Types that users have made are not there: another database does not know them.
+pub(crate) const SQL_TYPE: &str = "postgres.type";
 
 /// A table as it is now.
 #[derive(Debug)]
@@ -43,8 +47,22 @@ pub(crate) struct TableColumn {
     pub(crate) kind: Kind,
     /// Part of the key.
     pub(crate) key: bool,
+    /// Its type as SQL names it, a domain's base type; empty for a type that a user has made.
+    pub(crate) sql_type: String,
     /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
     pub(crate) missing: Option<String>,
+}
+
+impl TableColumn {
+    pub(crate) fn field(&self) -> Field {
+        let field = self.kind.field(&self.name);
+        if self.sql_type.is_empty() {
+            return field;
+        }
+        let mut metadata = field.metadata().clone();
+        metadata.insert(SQL_TYPE.to_owned(), self.sql_type.clone());
+        field.with_metadata(metadata)
+    }
 }
 
 /// What the publication says of a table.
@@ -173,7 +191,7 @@ async fn table(
     let (filter, listed) =
         published.map_or((None, None), |published| (published.filter, Some(published.columns)));
     let (columns, hidden) = columns(sql, oid, &key, listed.as_deref(), settings.decimals_as_text).await?;
-    let visible = columns.iter().map(|column| Arc::new(column.kind.field(&column.name)));
+    let visible = columns.iter().map(|column| Arc::new(column.field()));
     let schema = Arc::new(Schema::new(visible.chain(hidden_fields()).collect::<Vec<_>>()));
     let bytes = text(row, 4).parse().unwrap_or(0);
     Ok(Table {
@@ -270,7 +288,8 @@ async fn columns(
            WHERE t.typtype = 'd') \
          SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, ''), \
          a.attgenerated, a.attnum, format_type(a.atttypid, a.atttypmod), \
-         CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END \
+         CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END, \
+         CASE WHEN t.oid < 16384 THEN format_type(t.oid, b.typmod) ELSE '' END \
          FROM base b JOIN pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
          JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' \
          LEFT JOIN pg_type e ON e.oid = t.typelem ORDER BY a.attnum"
@@ -287,6 +306,7 @@ async fn columns(
             kind: Kind::of(text(row, 3), text(row, 4), number(5), text(row, 6), decimals_as_text),
             key: key.iter().any(|key| key == text(row, 0)),
             missing: row[10].clone(),
+            sql_type: text(row, 11).to_owned(),
         }
     };
     let is_sent = |row: &&Row| match listed {

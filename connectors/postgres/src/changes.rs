@@ -148,6 +148,7 @@ mod tests {
             kind: Kind::Int4,
             key: *attnum == 1,
             missing: None,
+            sql_type: "integer".to_owned(),
         };
         Table {
             name: TableName { schema: "public".to_owned(), table: "t".to_owned() },

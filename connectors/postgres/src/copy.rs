@@ -49,7 +49,7 @@ const WAIT: Duration = Duration::from_millis(20);
 /// What begins every binary copy.
 ///
 /// Source: PostgreSQL documentation, COPY, "Binary Format".
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+pub(crate) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// A part of a table, by blocks; the last part has no end.
 struct Job {

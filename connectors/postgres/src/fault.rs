@@ -1,9 +1,9 @@
 //! What went wrong, as the person who must act sees it.
 
-use crate::settings::Settings;
+use crate::settings::{Address, Settings};
 use crate::tls::SslMode;
 use crate::wire::{ServerError, WireError};
-use acme_types::{Blame, Diagnostic, codes};
+use acme_types::{Blame, Diagnostic, Place, codes};
 
 /// Says whether the connection is gone and another may go better.
 pub(crate) fn is_transient(error: &WireError) -> bool {
@@ -19,21 +19,29 @@ pub(crate) fn is_transient(error: &WireError) -> bool {
     }
 }
 
-impl Settings {
+/// A server as messages name it, for sources and destinations alike.
+pub(crate) struct Server<'a> {
+    /// Where it is.
+    pub(crate) address: &'a Address,
+    /// Where `connection` stands.
+    pub(crate) at: &'a Place,
+}
+
+impl Server<'_> {
     /// Names the host, never the password.
-    pub(crate) fn server(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("PostgreSQL at {}:{}", self.address.host, self.address.port)
     }
 
     /// A failed connection or request.
     pub(crate) fn fault(&self, error: &WireError) -> Diagnostic {
-        let server = self.server();
+        let server = self.name();
         match error {
             WireError::Io(_) | WireError::Closed => {
                 let help = "check that the server runs and that host, port and firewall let us reach it";
                 Diagnostic::new(&codes::CONNECT, format!("cannot reach {server}: {error}"))
                     .help(help)
-                    .at(&self.at)
+                    .at(self.at)
             }
             WireError::Tls(cause) => {
                 let help = if self.address.ssl == SslMode::VerifyFull || self.address.ssl == SslMode::VerifyCa
@@ -58,14 +66,14 @@ impl Settings {
 
     /// An error that only the user can mend.
     pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help.into()).at(&self.at);
+        let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help.into()).at(self.at);
         diagnostic.blame = Blame::User;
         diagnostic
     }
 
     /// Source: PostgreSQL documentation, "PostgreSQL Error Codes".
     fn refused(&self, error: &ServerError) -> Diagnostic {
-        let (server, user) = (self.server(), &self.address.user);
+        let (server, user) = (self.name(), &self.address.user);
         let words = &error.message;
         match error.code.as_str() {
             "28P01" => self.user(
@@ -103,19 +111,40 @@ impl Settings {
                  or raise max_replication_slots and restart the server",
             ),
             "57P01" | "57P02" | "57P03" | "53300" | "55006" => {
-                Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(&self.at)
+                Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(self.at)
             }
             code => {
                 let detail =
                     if error.detail.is_empty() { String::new() } else { format!(" ({})", error.detail) };
                 let message = format!("{server} answers: {words}{detail} [{code}]");
-                let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).at(&self.at);
+                let mut diagnostic = Diagnostic::new(&codes::REMOTE, message).at(self.at);
                 if code.starts_with("08") {
                     diagnostic.code = &codes::CONNECT;
                 }
                 diagnostic
             }
         }
+    }
+}
+
+impl Settings {
+    fn at_server(&self) -> Server<'_> {
+        Server { address: &self.address, at: &self.at }
+    }
+
+    /// Names the host, never the password.
+    pub(crate) fn server(&self) -> String {
+        self.at_server().name()
+    }
+
+    /// A failed connection or request.
+    pub(crate) fn fault(&self, error: &WireError) -> Diagnostic {
+        self.at_server().fault(error)
+    }
+
+    /// An error that only the user can mend.
+    pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
+        self.at_server().user(message, help)
     }
 
     /// The tables look different from what was planned; everything before the change was handed over.

@@ -1,7 +1,7 @@
-//! `postgres`: captures changes of PostgreSQL tables, or copies them once.
+//! `postgres`: captures changes of PostgreSQL tables, or copies them once; and keeps tables equal to a stream.
 //!
 //! [`source`] decides what to do, [`slot`] prepares the server, [`copy`] reads a snapshot, [`stream`] follows the log and
-//! [`assembler`] makes batches of it. It knows no destination.
+//! [`assembler`] makes batches of it. It knows no destination. [`sink`] is a destination of its own.
 
 mod assembler;
 mod catalog;
@@ -18,6 +18,7 @@ mod recover;
 mod remains;
 mod rows;
 mod settings;
+mod sink;
 mod slot;
 mod source;
 mod stream;
@@ -30,17 +31,20 @@ use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
 
 pub use remains::{Remains, Remnant, SlotInfo};
 
+/// The key that the source and the destination share.
+const CONNECTION: Field = Field::required(
+    "connection",
+    Kind::Secret,
+    "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, with `sslmode` one of disable, prefer, require, \
+     verify-ca, verify-full, and `sslrootcert`.",
+);
+
 static SPEC: Spec = Spec {
     name: "postgres",
     role: Role::Source,
     summary: "Captures changes of PostgreSQL tables from a replication slot, or copies the tables once.",
     fields: &[
-        Field::required(
-            "connection",
-            Kind::Secret,
-            "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, with `sslmode` one of disable, prefer, require, \
-             verify-ca, verify-full, and `sslrootcert`.",
-        ),
+        CONNECTION,
         Field::optional(
             "mode",
             Kind::Choice(&["cdc"]),
@@ -88,3 +92,5 @@ static SPEC: Spec = Spec {
 
 /// The source `postgres`.
 pub static SOURCE: Connector = Connector { spec: &SPEC, make: Maker::Source(source::make) };
+
+pub use sink::DESTINATION;

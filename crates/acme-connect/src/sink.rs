@@ -107,6 +107,12 @@ impl AnySink {
         }
     }
 
+    /// Whether it can hold the commit point. The first destination that can does.
+    #[must_use]
+    pub fn can_hold_commit(&self) -> bool {
+        matches!(self, Self::CommitPoint(_))
+    }
+
     /// The commit point, where it can be one.
     pub fn commit_point(&mut self) -> Option<&mut dyn DynCommitPoint> {
         match self {

@@ -14,8 +14,14 @@ impl fmt::Display for EvalError {
     }
 }
 
+/// The column that stands for `NOW()`: the batch's tick in every row.
+pub const TICK: &str = "_meta.tick";
+
 /// A compiled expression. It has no state, so lanes share it.
 pub trait Expr: Send + Sync {
     /// One value for each row. `NOW()` is the batch's tick.
     fn eval(&self, batch: &Batch) -> Result<ArrayRef, EvalError>;
+
+    /// Whether its value depends on a column, by the name that the column has in a batch; [`TICK`] is the batch's tick.
+    fn reads(&self, column: &str) -> bool;
 }

@@ -10,6 +10,6 @@ mod operators;
 mod program;
 mod stats;
 
-pub use expr::{EvalError, Expr};
+pub use expr::{EvalError, Expr, TICK};
 pub use program::{Operator, Outcome, Outlet, Program, Step, Target, Trace};
 pub use stats::{Counter, Lag, Stats};

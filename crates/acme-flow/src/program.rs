@@ -1,6 +1,6 @@
 //! What one lane does with one chunk: decode, the steps that follow, encode.
 
-use crate::expr::Expr;
+use crate::expr::{Expr, TICK};
 use crate::operators;
 use acme_connect::{Decode, Encode, Encoded, Format, Rows};
 use acme_types::{Batch, Chunk, Diagnostic, EventTime, Payload, Rejected, Shape, codes};
@@ -13,7 +13,7 @@ pub struct Program {
     pub source: Arc<str>,
     /// For sources that yield bytes.
     pub decoder: Option<Box<dyn Decode>>,
-    /// The steps, each before those that read it.
+    /// The steps, each behind those that read it.
     pub steps: Vec<Step>,
     /// What reads the source itself.
     pub targets: Vec<Target>,
@@ -116,9 +116,38 @@ impl Program {
         self.instance().run_into(Outcome { trace: Some(Vec::new()), ..Outcome::default() }, chunk, tick)
     }
 
+    /// The filters and routes that decide by the clock: by `NOW()` itself, or by a column that was computed with it.
+    pub fn judged_by_the_clock(&self) -> Vec<&str> {
+        let mut clocked = vec![TICK];
+        let mut judges = Vec::new();
+        for step in self.steps.iter().rev() {
+            let by_clock =
+                |expr: &Arc<dyn Expr>, clocked: &[&str]| clocked.iter().any(|column| expr.reads(column));
+            let judges_so = match &step.operator {
+                Operator::Filter(condition) | Operator::FilterChanges(condition) => {
+                    by_clock(condition, &clocked)
+                }
+                Operator::Route(conditions) => conditions.iter().any(|one| by_clock(one, &clocked)),
+                Operator::RouteChanges(conditions) => {
+                    conditions.iter().any(|(one, _)| by_clock(one, &clocked))
+                }
+                Operator::Map(fields) => {
+                    let made = fields.iter().filter(|(_, expr)| by_clock(expr, &clocked));
+                    let made: Vec<&str> = made.map(|(field, _)| field.name().as_str()).collect();
+                    clocked.extend(made);
+                    false
+                }
+            };
+            if judges_so {
+                judges.push(&*step.name);
+            }
+        }
+        judges
+    }
+
     pub(crate) fn instance(&self) -> Instance {
         let outlet = |outlet: &Outlet| {
-            (outlet.shape.clone(), outlet.format.map(|format| format.encoder(&outlet.shape)))
+            (outlet.shape.clone(), outlet.format.as_ref().map(|format| format.encoder(&outlet.shape)))
         };
         Instance {
             source: self.source.clone(),
@@ -150,7 +179,7 @@ impl Instance {
                     code: codes::DECODE.id,
                     step: self.source.clone(),
                     origin: format!(
-                        "{}:{}",
+                        "{}@{}",
                         chunk.origin.name,
                         chunk.origin.offset + offset(bad.bytes.start)
                     ),

@@ -4,7 +4,7 @@
 //! that need it; each form is compiled when it first appears, and there are at most a few.
 
 use crate::sql::{clause, simplify};
-use acme_flow::{EvalError, Expr};
+use acme_flow::{EvalError, Expr, TICK};
 use acme_formats::json::WIDE_NUMBER;
 use acme_types::Batch;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
@@ -18,10 +18,7 @@ use datafusion_physical_expr::expressions::BinaryExpr;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use std::sync::{Arc, RwLock};
 
-/// The column that stands for `NOW()`: the batch's tick in every row.
-pub(crate) const TICK: &str = "_meta.tick";
-
-/// Its type.
+/// The type of the column [`TICK`].
 pub(crate) fn tick_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }
@@ -136,6 +133,10 @@ impl Expr for Compiled {
             }
             result => result,
         }
+    }
+
+    fn reads(&self, column: &str) -> bool {
+        self.columns.iter().any(|(name, _)| name == column)
     }
 }
 

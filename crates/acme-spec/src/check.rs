@@ -38,6 +38,7 @@ impl Checker<'_> {
         owner: &str,
         at: &Place,
     ) -> Config {
+        let mut misspelt = Vec::new();
         for (key, _) in entries {
             let known = common.contains(&&*key.name) || fields.iter().any(|field| field.name == key.name);
             if !known {
@@ -45,6 +46,7 @@ impl Checker<'_> {
                     fields.iter().map(|field| field.name).chain(common.iter().copied()).collect();
                 let message = format!("unknown key \"{}\" in {owner}", key.name);
                 let help = suggest::help(&key.name, &names, "keys");
+                misspelt.extend(suggest::nearest(&key.name, names));
                 self.push(Diagnostic::new(&UNKNOWN_KEY, message).at(&key.at).help(help));
             }
         }
@@ -58,7 +60,7 @@ impl Checker<'_> {
                     self.value(&node, &field.kind, field.name)
                 }
                 (None, None) => {
-                    if field.required {
+                    if field.required && !misspelt.contains(&field.name) {
                         let message = format!("{owner} needs the key \"{}\"", field.name);
                         self.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(format!(
                             "add `{}:` ({})",

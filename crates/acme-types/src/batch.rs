@@ -128,7 +128,7 @@ pub struct Rejected {
     pub cause: String,
     /// The step that failed: a source, transform or destination by name.
     pub step: Arc<str>,
-    /// Where the row came from: `file:offset`, `topic-partition:offset`.
+    /// Where the row came from: `file@offset` with the offset in bytes, `topic-partition@offset`.
     pub origin: String,
     /// The original bytes, or the row as JSON where the source yields typed rows.
     pub original: Vec<u8>,

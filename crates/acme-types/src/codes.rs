@@ -57,6 +57,8 @@ codes! {
         "A field of a source without a declared schema takes its type from its use. It is used here as text and there as a number. Declare it under `schema:` of the source, or cast it where it is used."
     CHANGE_MODE "A0204" User "The destination cannot take this kind of stream"
         "A stream of changes contains updates and deletes. The destination named can only append, or needs a key to apply them."
+    COLUMNS "A0205" User "The destination needs to know its columns"
+        "A file of CSV has the same columns in every row, and they must be known before the first. The rows come from documents whose members are not declared, or from steps whose fields differ. Put a `select` in front of the destination, or declare the fields under `schema:` of the source."
 
     CONNECT "A0301" Remote "A system cannot be reached"
         "The connection could not be opened, or broke and did not come back within the retries allowed."

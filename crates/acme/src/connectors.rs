@@ -11,6 +11,7 @@ pub static CONNECTORS: &[&Connector] = &[
     &connector_generator::SOURCE,
     &connector_null::DESTINATION,
     &connector_postgres::SOURCE,
+    &connector_postgres::DESTINATION,
     &connector_stdout::DESTINATION,
 ];
 

@@ -82,7 +82,7 @@ pub(crate) fn checkpoints(spec: &PipelineSpec) -> PathBuf {
 
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
-        format: parts.format,
+        format: parts.format.clone(),
         reads: parts.reads.clone(),
         change: parts.change,
     };

@@ -1,9 +1,10 @@
 //! Where a pipeline's state lies on this machine, and who may write it.
 
 use crate::control::Status;
-use acme_types::{Diagnostic, codes};
+use acme_types::{Diagnostic, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directory of all states: `$ACME_STATE_DIR`, else `acme` in the user's state directory.
@@ -32,9 +33,7 @@ impl Running {
         let path = directory.join(RECORD);
         let record = RunRecord { mode: mode.to_owned(), pid: std::process::id() };
         let text = serde_json::to_string(&record).expect("a record is always valid JSON");
-        fs::write(&path, text).map_err(|error| {
-            Diagnostic::new(&codes::DISK, format!("cannot write {}: {error}", path.display()))
-        })?;
+        fs::write(&path, text).map_err(|error| disk_fault(&format!("write {}", path.display()), &error))?;
         Ok(Self(path))
     }
 
@@ -64,15 +63,14 @@ impl Known {
         let write = || {
             let (file, checkpoints) = (std::path::absolute(file)?, std::path::absolute(checkpoints)?);
             let known = Self { format: KNOWN_FORMAT, file, checkpoints };
-            let text = serde_json::to_string(&known).map_err(std::io::Error::other)?;
+            let text = serde_json::to_string(&known).map_err(io::Error::other)?;
             // Whole or not at all.
             let temporary = directory.join(format!(".{KNOWN}"));
             fs::write(&temporary, text)?;
             fs::rename(&temporary, directory.join(KNOWN))
         };
-        write().map_err(|error: std::io::Error| {
-            let message = format!("cannot write {}: {error}", directory.join(KNOWN).display());
-            Diagnostic::new(&codes::DISK, message)
+        write().map_err(|error: io::Error| {
+            disk_fault(&format!("write {}", directory.join(KNOWN).display()), &error)
         })
     }
 
@@ -104,7 +102,7 @@ impl Known {
 }
 
 /// Removes a state directory; the note of where the pipeline is goes last, so that it can be done again.
-pub(crate) fn forget(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn forget(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -138,10 +136,14 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
-        let fault = |error: &std::io::Error| {
-            let message = format!("cannot use the state directory {}: {error}", directory.display());
-            Diagnostic::new(&codes::DISK, message)
-                .help("set ACME_STATE_DIR to a directory that can be written")
+        let fault = |error: &io::Error| {
+            let fault = disk_fault(&format!("use the state directory {}", directory.display()), error);
+            match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    fault.help("set ACME_STATE_DIR to a directory that can be written")
+                }
+                _ => fault,
+            }
         };
         fs::create_dir_all(directory).map_err(|error| fault(&error))?;
         let file = File::create(directory.join("lock")).map_err(|error| fault(&error))?;

@@ -4,7 +4,7 @@ use crate::harness::Harness;
 use acme_lab::postgres::{Postgres, Version};
 use acme_types::Positions;
 
-const TABLE: &str = r#"
+pub(crate) const TABLE: &str = r#"
 CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (a int, b text);
 CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE DOMAIN price AS numeric(10, 2);
 CREATE TABLE v (id int PRIMARY KEY, bo bool, i2 int2, i4 int4, i8 int8, o oid, f4 float4, f8 float8, n numeric, nd numeric(38, 10),
@@ -15,13 +15,13 @@ CREATE TABLE v (id int PRIMARY KEY, bo bool, i2 int2, i4 int4, i8 int8, o oid, f
 "#;
 
 /// Rows with extreme values; each statement works on the table before and after the copy.
-const ROWS: &[&str] = &[
+pub(crate) const ROWS: &[&str] = &[
     "(id)",
     r#"(id, bo, i2, i4, i8, o, f4, f8, n, nd, nx, t, vc, bc, nm, by, d, ti, tz, ts, tsz, iv, u, j, jb, m, ai, at, an, ab, aj, r, mr,
     inet, ci, ma, x, bi, vb, mo, po, tv, c, dp, pr, ch, bx)"#,
 ];
 
-const VALUES: &[&str] = &[
+pub(crate) const VALUES: &[&str] = &[
     r#"true, 32767, 2147483647, 9223372036854775807, 4294967295, 3.4028235e38, 1.7976931348623157e308,
     123456789012345678901234567890123456789012345678901234567890.123456789, 9999999999999999999999999999.9999999999, 0.00999,
     E'q"\\ \n\t ä 😀', 'abc', 'ab', 'nm', '\x00ff7f', '5874897-12-31', '24:00:00', '23:59:59.999999-15:59', '294276-12-31 23:59:59.999999',

@@ -3,6 +3,7 @@
 use super::{JobSink, Report, ToSink};
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
+use acme_connect::failpoint;
 use acme_types::{Diagnostic, codes};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -24,8 +25,11 @@ impl Commit {
         match point {
             None => Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed)),
             Some((index, point)) => {
-                let name = point.claim(&writer.0).await?;
-                let committed = name.map(|name| objects::read(store.as_ref(), &name)).transpose()?;
+                let committed = match point.claim(&writer.0).await? {
+                    Some(name) => Some(objects::read(store.as_ref(), &name)?),
+                    // The first run with this destination: a pipeline that has committed to the chain so far goes on from there.
+                    None => Chain::claim(store.clone(), writer.clone())?.1,
+                };
                 Ok((Self::Sink { index, store, writer }, committed))
             }
         }
@@ -58,6 +62,7 @@ impl Commit {
             Self::Chain(chain) => chain.commit(checkpoint).map(|()| Pending::No),
             Self::Sink { index, store, writer } => {
                 let name = objects::put(store.as_ref(), writer, checkpoint)?;
+                failpoint("epoch.stored");
                 let order = ToSink::CommitWith(checkpoint.epoch, name.clone());
                 // A destination that is gone has reported why.
                 let _ = sinks[*index].send(order).await;

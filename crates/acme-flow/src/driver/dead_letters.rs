@@ -11,11 +11,7 @@ const COLUMNS: [&str; 6] = ["error_code", "error", "step", "origin", "original",
 /// came: as text in `original`, or in `original_bytes` where it is not valid UTF-8.
 #[must_use]
 pub fn dead_letter_shape() -> Shape {
-    Shape {
-        columns: COLUMNS.map(|name| (name.to_owned(), name.to_owned())).to_vec(),
-        document: None,
-        reads: Vec::new(),
-    }
+    Shape { columns: COLUMNS.map(|name| (name.to_owned(), name.to_owned())).to_vec(), ..Shape::default() }
 }
 
 /// Makes the writes of one destination that takes dead letters.
@@ -25,7 +21,7 @@ pub(super) struct LetterWriter {
 }
 
 impl LetterWriter {
-    pub(super) fn new(format: Option<Format>) -> Self {
+    pub(super) fn new(format: Option<&Format>) -> Self {
         let shape = Arc::new(dead_letter_shape());
         let encoder = format.map(|format| format.encoder(&shape));
         Self { shape, encoder }

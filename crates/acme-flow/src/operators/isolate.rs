@@ -62,7 +62,7 @@ fn eval(exprs: &[&dyn Expr], batch: &Batch) -> Result<Vec<ArrayRef>, EvalError> 
 fn place(batch: &Batch, row: usize, origin: &Origin) -> String {
     let offsets = batch.column(&format!("{META_PREFIX}offset"));
     match offsets.and_then(|column| column.as_primitive_opt::<Int64Type>()) {
-        Some(offsets) => format!("{}:{}", origin.name, offsets.value(row)),
+        Some(offsets) => format!("{}@{}", origin.name, offsets.value(row)),
         None => origin.name.to_string(),
     }
 }

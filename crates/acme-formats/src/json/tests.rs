@@ -109,7 +109,7 @@ fn a_wrong_type_is_an_error_and_never_null() {
 
 #[test]
 fn an_unchanged_document_keeps_its_bytes() {
-    let verbatim = Shape { columns: vec![], document: Some(DocumentEdits::default()), reads: vec![] };
+    let verbatim = Shape { document: Some(DocumentEdits::default()), ..Shape::default() };
     let text = "{ \"b\" : 1.50, \"a\":\"\\u0041\" }\n{}\n";
     check_encode(
         verbatim,
@@ -130,7 +130,7 @@ fn a_patched_document_changes_only_where_it_must() {
             removed: vec!["gone".into()],
             renamed: vec![("old".into(), "fresh".into())],
         }),
-        reads: vec![],
+        ..Shape::default()
     };
     check_encode(
         shape,
@@ -146,11 +146,8 @@ fn a_patched_document_changes_only_where_it_must() {
 
 #[test]
 fn columns_become_an_object_in_their_order() {
-    let shape = Shape {
-        columns: vec![("b".into(), "n".into()), ("a\"".into(), "j".into())],
-        document: None,
-        reads: vec![],
-    };
+    let shape =
+        Shape { columns: vec![("b".into(), "n".into()), ("a\"".into(), "j".into())], ..Shape::default() };
     check_encode(
         shape,
         &[("n", As::Number), ("j", As::Json)],

@@ -45,7 +45,10 @@ impl Text<'_> {
             self.destination(index, item);
         }
         let interval = spec.settings.checkpoint_interval_us;
-        self.line(format_args!("\ncommit      every {} ms, where something moved", interval / 1000));
+        self.line(format_args!(
+            "\ncommit      every {}, where something moved",
+            crate::table::short_time(interval.cast_unsigned())
+        ));
         let policy = match spec.settings.errors {
             ErrorPolicy::Stop => "stop in front of it".to_owned(),
             ErrorPolicy::Skip => "skip and count it".to_owned(),
@@ -56,6 +59,7 @@ impl Text<'_> {
         self.line(format_args!("bad rows    {policy}"));
         let (overall, limit) = self.guarantee();
         self.line(format_args!("end to end  {overall}{limit}"));
+        self.clock();
         self.out
     }
 
@@ -67,12 +71,14 @@ impl Text<'_> {
         };
         for (at, stream) in streams.iter().enumerate() {
             self.line(format_args!("  yields    {}", content(stream)));
-            let decoded = pipeline.offline.decoded[index][at].iter();
-            let decoded: Vec<String> =
-                decoded.map(|field| format!("{} as {:?}", field.path, field.kind).to_lowercase()).collect();
-            if matches!(stream.content, Content::Documents(_)) {
-                let fields = if decoded.is_empty() { "nothing".to_owned() } else { decoded.join(", ") };
-                self.line(format_args!("  decodes   {fields}; the document travels as it came"));
+            let decoded = &pipeline.offline.decoded[index][at];
+            let fields = if decoded.is_empty() { "nothing".to_owned() } else { decoded.join(", ") };
+            match stream.content {
+                Content::Documents(_) => {
+                    self.line(format_args!("  decodes   {fields}; the document travels as it came"));
+                }
+                Content::Fields(..) => self.line(format_args!("  decodes   {fields}")),
+                Content::Columns(_) => {}
             }
         }
     }
@@ -109,14 +115,39 @@ impl Text<'_> {
             };
             self.line(format_args!("  receives  {text}"));
         }
-        self.line(format_args!("  promises  {}", promise(self.pipeline.sinks[index].delivery)));
+        self.line(format_args!("  promises  {}", self.promise(index)));
+    }
+
+    /// The destination in whose transaction the pipeline commits.
+    fn holder(&self) -> Option<usize> {
+        self.pipeline.sinks.iter().position(|parts| parts.sink.can_hold_commit())
+    }
+
+    fn delivery(&self, index: usize) -> Delivery {
+        match self.holder() {
+            Some(holder) if holder == index => Delivery::ExactlyOnce,
+            _ => self.pipeline.sinks[index].delivery,
+        }
+    }
+
+    fn promise(&self, index: usize) -> &'static str {
+        match self.delivery(index) {
+            Delivery::ExactlyOnce if self.holder() == Some(index) => {
+                "exactly once: rows and the pipeline's progress take effect in one transaction"
+            }
+            Delivery::ExactlyOnce => "exactly once: rows are prepared and take effect with the commit",
+            Delivery::Idempotent => {
+                "exactly once in effect: a row that comes again after a crash changes nothing"
+            }
+            Delivery::AtLeastOnce => "at least once: rows since the last commit come again after a crash",
+        }
     }
 
     fn guarantee(&self) -> (&'static str, String) {
-        let items = self.pipeline.spec.destinations.iter().zip(&self.pipeline.sinks);
+        let items = self.pipeline.spec.destinations.iter().enumerate();
         let named = |delivery: Delivery| {
-            let names = items.clone().filter(|(_, parts)| parts.delivery == delivery);
-            names.map(|(item, _)| format!("\"{}\"", item.name)).collect::<Vec<_>>()
+            let names = items.clone().filter(|(index, _)| self.delivery(*index) == delivery);
+            names.map(|(_, item)| format!("\"{}\"", item.name)).collect::<Vec<_>>()
         };
         let repeating = named(Delivery::AtLeastOnce);
         if !repeating.is_empty() {
@@ -129,6 +160,21 @@ impl Text<'_> {
                 "exactly once in effect",
                 format!(": a row that comes again changes nothing at {}", keyed.join(", ")),
             ),
+        }
+    }
+
+    /// What is delivered again after a crash is computed again: where the clock decides, it may be decided otherwise.
+    fn clock(&mut self) {
+        let keyed = self.pipeline.sinks.iter().any(|parts| parts.delivery == Delivery::Idempotent);
+        let programs = self.pipeline.offline.programs.iter().flatten();
+        let mut judges: Vec<&str> = programs.flat_map(|program| program.judged_by_the_clock()).collect();
+        judges.sort_unstable();
+        judges.dedup();
+        if keyed && !judges.is_empty() {
+            self.line(format_args!(
+                "  but       \"{}\" decides by NOW(): a row that comes again after a crash may be kept or dropped otherwise than before",
+                judges.join("\", \"")
+            ));
         }
     }
 
@@ -177,6 +223,7 @@ impl Text<'_> {
 fn content(stream: &StreamInfo) -> String {
     match &stream.content {
         Content::Documents(format) => format!("{format:?} documents").to_lowercase().replace("json", "JSON"),
+        Content::Fields(_, names) => format!("CSV records of {}", names.join(", ")),
         Content::Columns(schema) => {
             let visible = schema.fields().iter().filter(|field| !field.name().starts_with("_meta."));
             visible
@@ -184,15 +231,5 @@ fn content(stream: &StreamInfo) -> String {
                 .collect::<Vec<_>>()
                 .join(", ")
         }
-    }
-}
-
-fn promise(delivery: Delivery) -> &'static str {
-    match delivery {
-        Delivery::ExactlyOnce => "exactly once: rows are prepared and take effect with the commit",
-        Delivery::Idempotent => {
-            "exactly once in effect: a row that comes again after a crash changes nothing"
-        }
-        Delivery::AtLeastOnce => "at least once: rows since the last commit come again after a crash",
     }
 }

@@ -85,28 +85,76 @@ destinations:
     assert!(child.wait().expect("it ends").success());
 }
 
+const FILE: &str = "{type: file, path: out.jsonl}";
+const APPEND: &str = "{type: postgres, connection: \"${DATABASE_URL}\", table: history, mode: append}";
+
+fn validate(place: &Place, postgres: &Postgres, transforms: &str, destination: &str) -> (bool, String) {
+    let text = format!("name: p\nmode: batch\n{SOURCE}{transforms}destinations: [{destination}]\n");
+    place.write("p.yaml", &text);
+    let mut command = place.command(&["validate", "--online", "p.yaml"]);
+    let output = command.env("DATABASE_URL", postgres.url()).output().expect("the binary runs");
+    (output.status.success(), crate::harness::text(&output.stderr))
+}
+
 #[test]
 fn a_destination_that_only_adds_rows_takes_changes_when_it_shows_them() {
     let postgres = database();
     let place = Place::new();
-    let run = |name: &str, transforms: &str| {
-        let destinations = "destinations:\n  - {type: file, path: out.jsonl}\n";
-        place.write("p.yaml", &format!("name: {name}\nmode: batch\n{SOURCE}{transforms}{destinations}"));
-        let mut command = place.command(&["validate", "--online", "p.yaml"]);
-        let output = command.env("DATABASE_URL", postgres.url()).output().expect("the binary runs");
-        (output.status.success(), text(&output.stderr))
-    };
     postgres.psql("CREATE PUBLICATION p FOR TABLE users").expect("it is made");
-    for refused in ["", "transforms:\n  - {type: filter, condition: \"operation <> 'DELETE'\"}\n"] {
-        let (ready, told) = run("refused", refused);
-        assert!(!ready && told.contains("A0204") && told.contains("operation: operation"), "{told}");
-        assert!(told.contains("p.yaml:"), "{told}");
+    for destination in [FILE, APPEND] {
+        for refused in ["", "transforms:\n  - {type: filter, condition: \"operation <> 'DELETE'\"}\n"] {
+            let (ready, told) = validate(&place, &postgres, refused, destination);
+            assert!(!ready && told.contains("A0204") && told.contains("operation: operation"), "{told}");
+            assert!(told.contains("p.yaml:"), "{told}");
+        }
+        for taken in [
+            "transforms:\n  - {type: filter, condition: \"operation = 'INSERT' AND country = 'DE'\"}\n",
+            "transforms:\n  - {type: map, fields: {operation: operation}}\n",
+        ] {
+            let (ready, told) = validate(&place, &postgres, taken, destination);
+            assert!(ready, "{told}");
+        }
     }
-    for taken in [
-        "transforms:\n  - {type: filter, condition: \"operation = 'INSERT' AND country = 'DE'\"}\n",
-        "transforms:\n  - {type: map, fields: {operation: operation}}\n",
-    ] {
-        let (ready, told) = run("taken", taken);
-        assert!(ready, "{told}");
+    for keyed in ["mode: upsert", "key: [id]", "table: users_copy"] {
+        let destination = APPEND.replace("mode: append", keyed).replace("table: history, table", "table");
+        let (ready, told) = validate(&place, &postgres, "", &destination);
+        assert!(ready, "{keyed}: {told}");
     }
+}
+
+#[test]
+fn a_table_that_only_grows_holds_every_change_of_the_source() {
+    let postgres = database();
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        &format!(
+            "name: history\n{SOURCE}transforms:\n  - {{type: map, fields: {{op: operation, id: id, name: name}}}}
+destinations: [{APPEND}]\n"
+        ),
+    );
+    let mut command = place.command(&["run", "p.yaml"]);
+    let mut child = command.env("DATABASE_URL", postgres.url()).spawn().expect("the binary runs");
+    let holds = |sql: &str, expected: &str| {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = postgres.psql(sql).unwrap_or_default();
+            if found.trim() == expected {
+                return;
+            }
+            assert!(Instant::now() < until, "found {found}, expected {expected}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    holds("SELECT count(*) FROM history", "100");
+    let sql = "BEGIN; UPDATE users SET name = 'a' WHERE id = 1; UPDATE users SET name = 'b' WHERE id = 1;
+               DELETE FROM users WHERE id = 1; COMMIT; TRUNCATE users; INSERT INTO users VALUES (1, 'DE', 'c')";
+    postgres.psql(sql).expect("it can be written");
+    holds(
+        "SELECT string_agg(op || coalesce(name, '-'), ' ' ORDER BY ctid) FROM history WHERE id = 1 OR id IS NULL",
+        "INSERTuser 1 UPDATEa UPDATEb DELETE- TRUNCATE- INSERTc",
+    );
+    assert!(child.try_wait().expect("it can be asked").is_none(), "the run goes on");
+    place.acme_ok(&["stop", "history"]);
+    assert!(child.wait().expect("it ends").success());
 }

@@ -25,6 +25,7 @@ transforms:
   - {type: filter, conditon: "event_type = 'purchase'"}
 destinations:
   - {type: stdout, from: nowhere}
+  - {type: file}
 settings:
   checkpoint: {interval: 10}
 "#,
@@ -35,26 +36,23 @@ settings:
             error[A0105]: there is no source of type "fil"
               --> p.yaml:4:12
               help: did you mean "file"?
-            error[A0103]: source "file" needs the key "path"
-              --> p.yaml:5:5
-              help: add `path:` (Files to read; `*`, `?` and `[…]` match names, `**` folders)
             error[A0102]: unknown key "pat" in source "file"
               --> p.yaml:5:18
               help: did you mean "path"?
             error[A0108]: variable NOPE is not set
               --> p.yaml:6:24
               help: set NOPE in the environment, or give a default: ${NOPE:-value}
-            error[A0103]: transform "filter" needs the key "condition"
-              --> p.yaml:8:5
-              help: add `condition:` (A SQL condition; rows for which it is false or NULL are dropped)
             error[A0102]: unknown key "conditon" in transform "filter"
               --> p.yaml:8:20
               help: did you mean "condition"?
             error[A0106]: there is no step "nowhere" to read from
               --> p.yaml:10:26
               help: known steps: file-2, file-3, filter-1
+            error[A0103]: destination "file" needs the key "path"
+              --> p.yaml:11:5
+              help: add `path:` (The file)
             error[A0104]: "interval" must be a duration such as 500ms, 10s, 5m, 1h, not "10"
-              --> p.yaml:12:26
+              --> p.yaml:13:26
         "#]],
     );
 }

@@ -63,11 +63,41 @@ settings: {errors: {policy: dead_letter, to: dead}}
           receives  rows that failed, with code, cause, step, origin and original
           promises  exactly once: rows are prepared and take effect with the commit
 
-        commit      every 1000 ms, where something moved
+        commit      every 1.0s, where something moved
         bad rows    send it to "dead" with its cause
         end to end  at least once, because of "small"
     "#]]
     .assert_eq(&place.acme_ok(&["explain", "p.yaml"]));
+}
+
+#[test]
+fn only_the_destination_that_holds_the_progress_promises_it() {
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        r#"
+name: copies
+sources:
+  - {type: generator, name: rows, fields: {n: sequence}}
+destinations:
+  - {type: file, name: log, path: log.jsonl}
+  - {type: postgres, name: first, connection: "postgres://a:b@localhost/c", table: t, key: n}
+  - {type: postgres, name: second, connection: "postgres://a:b@localhost/d", table: t, key: n}
+  - {type: postgres, name: third, connection: "postgres://a:b@localhost/d", table: rows, mode: append}
+"#,
+    );
+    let text = place.acme_ok(&["explain", "p.yaml"]);
+    let promises: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  promises  ")).collect();
+    expect![[r#"
+        [
+            "exactly once: rows are prepared and take effect with the commit",
+            "exactly once: rows and the pipeline's progress take effect in one transaction",
+            "exactly once in effect: a row that comes again after a crash changes nothing",
+            "at least once: rows since the last commit come again after a crash",
+        ]
+    "#]]
+    .assert_debug_eq(&promises);
+    assert!(text.contains("end to end  at least once, because of \"third\""), "{text}");
 }
 
 #[test]
@@ -80,7 +110,7 @@ fn a_dry_run_shows_every_step_and_writes_nothing() {
     );
     expect![[r#"
         source in (in.jsonl): 4 rows
-          failed in in at in.jsonl:8: field "n" is text where the pipeline needs a number
+          failed in in at in.jsonl@8: field "n" is text where the pipeline needs a number
 
         step odd: 3 rows in, 2 out
           {"n":1}
@@ -96,4 +126,30 @@ fn a_dry_run_shows_every_step_and_writes_nothing() {
     "#]]
     .assert_eq(&place.acme_ok(&["run", "p.yaml", "--dry-run", "--limit", "4"]));
     assert!(!place.path("out.jsonl").exists() && !place.path("state").exists());
+}
+
+#[test]
+fn a_condition_on_the_clock_is_named_where_rows_may_come_again() {
+    let place = Place::new();
+    place.write("in.jsonl", "");
+    let pipeline = |destination: &str, condition: &str| {
+        format!(
+            "name: p\nsources: [{{type: file, path: in.jsonl}}]\ntransforms:\n  - {{type: map, fields: {{age: \"NOW() - at::timestamp\"}}}}\n  - {{type: filter, name: recent, condition: \"{condition}\"}}\ndestinations: [{destination}]\n"
+        )
+    };
+    let index = "{type: elasticsearch, url: \"http://localhost:9200\", index: i, id_field: id}";
+    let explain = |text: String| {
+        place.write("p.yaml", &text);
+        place.acme_ok(&["explain", "p.yaml"])
+    };
+    let note = "\n  but       \"recent\" decides by NOW(): a row that comes again after a crash may be kept or dropped otherwise than before\n";
+    for by_clock in ["at::timestamp > NOW()", "age < interval '1 hour'"] {
+        let text = explain(pipeline(index, by_clock));
+        assert!(text.ends_with(note), "{text}");
+    }
+    let text = explain(pipeline(index, "id > 3"));
+    assert!(!text.contains("decides by"), "{text}");
+    // What takes effect with the commit does not come again.
+    let text = explain(pipeline("{type: file, path: out.jsonl}", "at::timestamp > NOW()"));
+    assert!(!text.contains("decides by"), "{text}");
 }

@@ -147,7 +147,7 @@ fn now_is_the_tick_of_the_batch_and_not_of_the_plan() {
     );
     let child = place.spawn(&["run", "p.yaml"]);
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    place.write("in.jsonl", "{\"n\":1}\n{\"n\":2}\n");
+    place.append("in.jsonl", "{\"n\":2}\n");
     std::thread::sleep(std::time::Duration::from_millis(500));
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
@@ -180,7 +180,7 @@ fn bad_rows_stop_are_skipped_or_go_to_the_dead_letters() {
     place.write("stop.yaml", &pipeline(""));
     let error = place.acme_fails(&["run", "stop.yaml"]);
     assert!(
-        error.contains("error[A0401]") && error.contains("in.jsonl:8") && error.contains("{\"n\":\"x\"}"),
+        error.contains("error[A0401]") && error.contains("in.jsonl@8") && error.contains("{\"n\":\"x\"}"),
         "{error}"
     );
     assert!(!place.path("out.jsonl").exists());
@@ -195,9 +195,9 @@ fn bad_rows_stop_are_skipped_or_go_to_the_dead_letters() {
     place.acme_ok(&["run", "dead.yaml"]);
     assert_eq!(place.read("out.jsonl"), "{\"n\":1,\"q\":0}\n{\"n\":2,\"q\":0}\n");
     expect![[r#"
-        {"error_code":"A0401","error":"field \"n\" is text where the pipeline needs a number","step":"in","origin":"in.jsonl:8","original":"{\"n\":\"x\"}","original_bytes":null}
-        {"error_code":"A0401","error":"is not a JSON object: expected ident at line 1 column 2","step":"in","origin":"in.jsonl:26","original":"nonsense","original_bytes":null}
-        {"error_code":"A0402","error":"Divide by zero error","step":"div","origin":"in.jsonl:18","original":"{\"n\":0}","original_bytes":null}
+        {"error_code":"A0401","error":"field \"n\" is text where the pipeline needs a number","step":"in","origin":"in.jsonl@8","original":"{\"n\":\"x\"}","original_bytes":null}
+        {"error_code":"A0401","error":"is not a JSON object: expected ident at line 1 column 2","step":"in","origin":"in.jsonl@26","original":"nonsense","original_bytes":null}
+        {"error_code":"A0402","error":"Divide by zero error","step":"div","origin":"in.jsonl@18","original":"{\"n\":0}","original_bytes":null}
     "#]]
     .assert_eq(&place.read("dead.jsonl"));
 }

@@ -4,13 +4,21 @@
 
 mod changes;
 mod copying;
+mod csv;
+mod disk;
 mod docs;
 mod errors;
+mod exactness;
 mod explain;
 mod files;
 mod harness;
 mod kills;
+mod lives;
 mod remains;
+mod replica;
 mod road;
+mod rotation;
+mod schema;
 mod schema_changes;
 mod seeing;
+mod tour;
