@@ -12,6 +12,7 @@ pub mod elasticsearch;
 pub mod flink;
 pub mod postgres;
 mod process;
+pub mod proxy;
 pub mod strace;
 
 pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};

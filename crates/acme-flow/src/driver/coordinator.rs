@@ -138,6 +138,7 @@ async fn start(
         true => Checkpoint { epoch: before.epoch, ..Checkpoint::default() },
         false => before,
     };
+    job.stats.watch(job.sources.iter().filter_map(|source| source.source.extent()).collect());
     let positions = open_sources(&mut job.sources, &restored).await?;
     let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
     commit.first(&first, &mut job.sinks).await?;

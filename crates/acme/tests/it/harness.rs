@@ -60,12 +60,19 @@ impl Place {
         text(&output.stderr)
     }
 
-    /// Runs on a terminal, which `script` makes, with this typed in; all that is shown on it.
-    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+    /// The binary on a terminal, which `script` makes.
+    pub fn terminal(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("script");
         let line = format!("{} {}", env!("CARGO_BIN_EXE_acme"), arguments.join(" "));
         command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(self.directory.path());
-        command.env("ACME_STATE_DIR", self.path("state")).env("DATABASE_URL", url);
+        command.env("ACME_STATE_DIR", self.path("state"));
+        command
+    }
+
+    /// Runs on a terminal with this typed in; all that is shown on it.
+    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+        let mut command = self.terminal(arguments);
+        command.env("DATABASE_URL", url);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
         let mut input = child.stdin.take().expect("it is piped");

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
 mod changes;
+mod copying;
 mod csv;
 mod disk;
 mod docs;
