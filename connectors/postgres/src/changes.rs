@@ -149,6 +149,7 @@ mod tests {
             key: *attnum == 1,
             missing: None,
             sql_type: String::new(),
+            filled: false,
         };
         Table {
             name: TableName { schema: "public".to_owned(), table: "t".to_owned() },

@@ -12,6 +12,7 @@ mod harness;
 mod kills;
 mod lives;
 mod replica;
+mod replica_faults;
 mod road;
 mod schema_changes;
 mod seeing;
