@@ -2,6 +2,7 @@
 
 mod tidy;
 
+use acme_lab::without_cargo;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -11,16 +12,29 @@ fn main() -> Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test(),
         ["tidy"] => tidy::check(&tidy::root()?),
-        _ => bail!("usage: cargo xtask test|tidy"),
+        ["deny"] => deny(&tidy::root()?),
+        _ => bail!("usage: cargo xtask test|tidy|deny"),
     }
 }
 
 /// Everything that must hold, the fast parts first.
 fn test() -> Result<()> {
     tidy::check(&tidy::root()?)?;
+    deny(&tidy::root()?)?;
     acme_lab::install_all()?;
     cargo(&["test", "--release", "--workspace", "--locked"])?;
     command_one(&tidy::root()?)
+}
+
+/// Licences, origins and bans of the dependencies. Known vulnerabilities are not looked up: their database is a repository
+/// of its own, and what it says today must not decide whether yesterday's commit passes.
+fn deny(root: &Path) -> Result<()> {
+    let mut command = Command::new(acme_lab::deny::install()?);
+    command.current_dir(root).args(["--locked", "check", "bans", "licenses", "sources"]);
+    if !command.status().context("cargo-deny cannot be started")?.success() {
+        bail!("the dependencies break the rules of deny.toml");
+    }
+    Ok(())
 }
 
 /// The README's first command, word for word, and what it promises.
@@ -35,8 +49,9 @@ fn command_one(root: &Path) -> Result<()> {
         std::fs::remove_dir_all(&out)?;
     }
     let state = root.join("target/command-one");
-    let status =
-        Command::new("sh").args(["-c", command]).current_dir(root).env("ACME_STATE_DIR", state).status()?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(root).env("ACME_STATE_DIR", state);
+    let status = without_cargo(&mut shell).status()?;
     let count = |name: &str| -> Result<usize> {
         Ok(std::fs::read_to_string(out.join(name))
             .with_context(|| format!("{name} is missing"))?
@@ -52,13 +67,7 @@ fn command_one(root: &Path) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
-    // What cargo says of xtask to xtask would make build scripts believe that they are not up to date.
-    for (name, _) in std::env::vars()
-        .filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-    {
-        command.env_remove(name);
-    }
-    let status = command.args(arguments).status().context("cargo cannot be started")?;
+    let status = without_cargo(command.args(arguments)).status().context("cargo cannot be started")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }

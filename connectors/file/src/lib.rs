@@ -1,5 +1,8 @@
-//! `file`: reads and writes files of JSON lines.
+//! `file`: reads and writes files of JSON lines or CSV.
 
+mod follow;
+mod format;
+mod header;
 mod sink;
 mod source;
 
@@ -9,18 +12,19 @@ use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
 static SOURCE_SPEC: Spec = Spec {
     name: "file",
     role: Role::Source,
-    summary: "Reads files line by line: once in batch mode, and on as they grow in streaming mode.",
+    summary: "Reads files record by record: once in batch mode, and on as they grow in streaming mode.",
     fields: &[
         Field::required(
             "path",
             Kind::List(&Kind::Text),
             "Files to read; `*`, `?` and `[…]` match names, `**` folders.",
         ),
-        Field::defaulted(
-            "format",
-            Kind::Choice(&["json"]),
-            "json",
-            "How a record looks: `json` is one object a line.",
+        format::FORMAT,
+        format::CSV,
+        Field::optional(
+            "schema",
+            Kind::Map(&Kind::Text),
+            "Fields with their SQL types, such as `{id: bigint, price: \"decimal(10, 2)\", at: timestamp}`; every record is checked against them.",
         ),
     ],
     delivery: Delivery::ExactlyOnce,
@@ -37,12 +41,8 @@ static SINK_SPEC: Spec = Spec {
             Kind::Text,
             "The file. With `rotate`, and after a restart, a number goes before the ending.",
         ),
-        Field::defaulted(
-            "format",
-            Kind::Choice(&["json"]),
-            "json",
-            "How a record looks: `json` is one object a line.",
-        ),
+        format::FORMAT,
+        format::CSV,
         Field::optional("rotate", Kind::Object(ROTATE), "When a file is finished and the next one begun."),
     ],
     delivery: Delivery::ExactlyOnce,

@@ -4,9 +4,10 @@
 //! is cut back to that length. A finished file gets its name only after the commit that finished it, and a restart makes
 //! up for a rename that the crash prevented.
 
-use crate::SINK_SPEC;
-use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts};
-use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes};
+use crate::{SINK_SPEC, format};
+use acme_connect::{AnySink, Context, Fates, Format, Prepared, Rows, Sink, SinkParts, failpoint};
+use acme_formats::csv;
+use acme_types::{Clock, Config, Diagnostic, Disk, DiskFile, Epoch, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,19 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         let message = format!("\"{}\" is a directory, not a file", path.display());
         return Err(config.blame("path", Diagnostic::new(&codes::BAD_VALUE, message).help("add a file name")));
     }
+    let format = format::format(config)?;
+    if matches!(&format, Format::Csv(dialect) if dialect.quote.is_none()) {
+        let message = "a destination cannot write CSV without quotes: a text may hold a delimiter";
+        return Err(config.blame("csv", Diagnostic::new(&codes::BAD_VALUE, message)));
+    }
     let rotate = config.object("rotate");
     let limit = |key| rotate.and_then(|rotate| rotate.int(key)).and_then(|limit| u64::try_from(*limit).ok());
     let sink = FileSink::new(context.disk.clone(), context.clock.clone(), path, context.batch_mode)
-        .rotate(limit("size"), limit("every"));
+        .rotate(limit("size"), limit("every"))
+        .format(format.clone());
     let sink = AnySink::Plain(Box::new(sink));
     let (change, delivery) = (SINK_SPEC.change, SINK_SPEC.delivery);
-    Ok(SinkParts { sink, format: Some(Format::Json), reads: Vec::new(), change, delivery })
+    Ok(SinkParts { sink, format: Some(format), reads: Vec::new(), change, delivery })
 }
 
 /// Writes one series of files.
@@ -34,6 +41,7 @@ pub struct FileSink {
     path: PathBuf,
     /// A run of its own replaces what an earlier one published.
     replaces: bool,
+    format: Format,
     size_max: Option<u64>,
     age_max_us: Option<u64>,
     state: State,
@@ -62,6 +70,7 @@ impl FileSink {
             clock,
             path,
             replaces,
+            format: Format::Json,
             size_max: None,
             age_max_us: None,
             state: State::default(),
@@ -75,6 +84,13 @@ impl FileSink {
     pub fn rotate(mut self, size_max: Option<u64>, age_max_us: Option<u64>) -> Self {
         self.size_max = size_max;
         self.age_max_us = age_max_us;
+        self
+    }
+
+    /// Writes rows of this format; a header goes to the front of each part.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
         self
     }
 
@@ -162,6 +178,7 @@ impl FileSink {
         }
         for part in std::mem::take(&mut self.state.finished) {
             let hidden = self.hidden(part);
+            failpoint("file.rename");
             if self.disk.len(&hidden)?.is_some() {
                 self.disk.rename(&hidden, &self.published(part))?;
             }
@@ -179,11 +196,22 @@ impl FileSink {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, rows: &Rows) -> io::Result<()> {
+        let encoded = rows.encoded.as_ref().expect("this destination takes bytes");
         if self.open.is_none() {
             self.begin()?;
+            if let Format::Csv(dialect) = &self.format
+                && dialect.header
+            {
+                let names = rows.shape.columns.iter().map(|(name, _)| &**name);
+                self.put(&csv::header(dialect, names))?;
+            }
         }
-        self.open.as_mut().expect("it was just opened").write(bytes)?;
+        self.put(&encoded.bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.open.as_mut().expect("it is open").write(bytes)?;
         *self.state.length.get_or_insert(0) += u64::try_from(bytes.len()).expect("usize is at most 64 bits");
         Ok(())
     }
@@ -194,6 +222,7 @@ impl FileSink {
             self.begin()?;
         }
         let Some(file) = &mut self.open else { return Ok(()) };
+        failpoint("file.sync");
         file.sync()?;
         let length = self.state.length.unwrap_or(0);
         let age = self.clock.monotonic_us().saturating_sub(self.opened_us);
@@ -209,9 +238,7 @@ impl FileSink {
     }
 
     fn fault(&self, what: &str, error: &io::Error) -> Diagnostic {
-        let message = format!("cannot {what} {}: {error}", self.path.display());
-        Diagnostic::new(&codes::DISK, message)
-            .help("mend it and start the pipeline again: it goes on from its last commit")
+        disk_fault(&format!("{what} {}", self.path.display()), error)
     }
 }
 
@@ -234,9 +261,8 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, rows: &Rows) -> Result<Fates, Diagnostic> {
-        let encoded = rows.encoded.as_ref().expect("this destination takes bytes");
         // A part of the bytes may be written: a repetition would double it, so the run ends instead.
-        self.append(&encoded.bytes)
+        self.append(rows)
             .map_err(|error| Diagnostic { blame: acme_types::Blame::User, ..self.fault("write", &error) })?;
         Ok(Fates::new())
     }

@@ -1,9 +1,12 @@
-//! The source: whole lines in blocks of about 1 MiB, file after file.
+//! The source: whole records in blocks of about 1 MiB, file after file.
 
-use acme_connect::{Content, Context, Format, Source, SourceParts, StreamInfo};
-use acme_types::{Change, Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
+use crate::follow::{FileId, identity, metadata};
+use crate::format::{self, Cut, Layout};
+use crate::header::Begin;
+
+use acme_connect::{Context, Format, Source, SourceParts, StreamInfo};
+use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 /// What is read at once. It fits into a core's second-level cache, so that decoding finds it there.
 const BLOCK: usize = 1 << 20;
-/// The longest line.
+/// The longest record.
 const LINE_MAX: usize = 64 << 20;
 /// How often a streaming source looks for more.
 const POLL: Duration = Duration::from_millis(100);
@@ -28,43 +31,65 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
             config.blame("path", Diagnostic::new(&codes::BAD_VALUE, message))
         })?);
     }
-    let stream = StreamInfo {
-        name: context.item.clone(),
-        key: Vec::new(),
-        change: Change::Append,
-        content: Content::Documents(Format::Json),
-        meta: vec![Arc::new(Field::new("offset", DataType::Int64, false))],
-    };
-    let source = FileSource {
-        stream: stream.clone(),
+    let format = format::format(config)?;
+    let mut source = FileSource {
+        item: context.item.clone(),
+        cut: match &format {
+            Format::Json => Cut::Lines,
+            Format::Csv(dialect) => Cut::Records(dialect.clone()),
+        },
+        format,
+        declared: config.map("schema").into_iter().flatten().map(|(name, _)| name.clone()).collect(),
+        layout: None,
         patterns,
         tail: !context.batch_mode,
         at: config.place("path").clone(),
         files: BTreeMap::new(),
         current: None,
     };
-    Ok(SourceParts { source: Box::new(source), streams: Some(vec![stream]) })
+    let streams = source.known()?.map(|stream| vec![stream]);
+    Ok(SourceParts { source: Box::new(source), streams })
 }
 
 /// How far a file has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
-    /// Bytes, up to the end of a line.
-    offset: u64,
+pub(crate) struct Progress {
+    /// Bytes, up to the end of a record.
+    pub(crate) offset: u64,
+    /// Which file it is, whatever its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<FileId>,
+    /// It had another name when reading began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) renamed: bool,
 }
 
-struct FileSource {
-    stream: StreamInfo,
+pub(crate) struct FileSource {
+    pub(crate) item: Arc<str>,
+    pub(crate) format: Format,
+    cut: Cut,
+    /// The names under `schema:`.
+    pub(crate) declared: Vec<String>,
+    /// For CSV, once it is known.
+    pub(crate) layout: Option<Layout>,
     patterns: Vec<String>,
-    tail: bool,
-    at: acme_types::Place,
-    files: BTreeMap<PathBuf, Progress>,
+    pub(crate) tail: bool,
+    pub(crate) at: acme_types::Place,
+    pub(crate) files: BTreeMap<PathBuf, Progress>,
     current: Option<Reader>,
 }
 
 impl Source for FileSource {
     async fn describe(&mut self) -> Result<Vec<StreamInfo>, Diagnostic> {
-        Ok(vec![self.stream.clone()])
+        match self.known()? {
+            Some(stream) => Ok(vec![stream]),
+            None => {
+                let message =
+                    format!("the fields are not known: no file matches {} yet", self.patterns.join(", "));
+                let help = "name them under `schema:`, or start when the first file is there";
+                Err(Diagnostic::new(&codes::FILE, message).at(&self.at).help(help))
+            }
+        }
     }
 
     async fn sample(&mut self, rows: usize) -> Result<Vec<Chunk>, Diagnostic> {
@@ -72,9 +97,7 @@ impl Source for FileSource {
         self.open(&Positions::new()).await?;
         let Some(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
         if let Payload::Bytes(block) = &mut chunk.payload {
-            let end = memchr::memchr_iter(b'\n', block)
-                .nth(rows.saturating_sub(1))
-                .map_or(block.len(), |at| at + 1);
+            let end = self.cut.first(block, rows);
             *block = block.slice_with_length(0, end);
         }
         Ok(vec![chunk])
@@ -85,18 +108,27 @@ impl Source for FileSource {
             let progress: Progress = serde_json::from_str(&position.0).map_err(|error| {
                 Diagnostic::new(&codes::STATE, format!("the position in {name} cannot be read: {error}"))
             })?;
-            let length = std::fs::metadata(name).map(|metadata| metadata.len()).unwrap_or(0);
-            if length < progress.offset {
-                let message = format!("{name} was read up to byte {}, now it has {length}", progress.offset);
-                let help = "put the file back, or remove the pipeline's state to read everything anew";
-                return Err(Diagnostic::new(&codes::SOURCE_CHANGED, message).at(&self.at).help(help));
-            }
             self.files.insert(name.into(), progress);
+        }
+        self.follow(true)?;
+        for (path, progress) in &self.files {
+            if let Some(changed) = self.changed(path, *progress, metadata(path)?.as_ref()) {
+                return Err(changed);
+            }
         }
         self.discover()?;
         if self.files.is_empty() && !self.tail {
             let message = format!("no file matches {}", self.patterns.join(", "));
             return Err(Diagnostic::new(&codes::FILE, message).at(&self.at));
+        }
+        // Headers that differ are found before the first record moves.
+        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
+        for path in paths {
+            match self.begin(&path) {
+                Err(Begin::Io(error)) if error.kind() == ErrorKind::NotFound && self.tail => {}
+                Err(error) => return Err(error.diagnostic(&path)),
+                Ok(_) => {}
+            }
         }
         Ok(self.files.iter().map(|(path, progress)| position(path, *progress)).collect())
     }
@@ -120,17 +152,21 @@ impl Source for FileSource {
 }
 
 impl FileSource {
-    fn discover(&mut self) -> Result<(), Diagnostic> {
+    /// The files that match now, in the order of their names.
+    pub(crate) fn matches(&self) -> Result<BTreeMap<PathBuf, FileId>, Diagnostic> {
+        let mut found = BTreeMap::new();
         for pattern in &self.patterns {
             let paths = glob::glob(pattern).expect("the pattern was checked");
             for path in paths {
                 let path = path.map_err(|error| fault(error.path(), error.error()))?;
-                if path.is_file() {
-                    self.files.entry(path).or_default();
+                if let Ok(metadata) = std::fs::metadata(&path)
+                    && metadata.is_file()
+                {
+                    found.insert(path, identity(&metadata));
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The next block of any file that has one; files are read one after the other, in the order of their names.
@@ -141,13 +177,13 @@ impl FileSource {
             self.current = Some(reader);
             return Ok(Some(chunk));
         }
-        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
-        for path in paths {
-            let progress = self.files[&path];
-            let mut reader = match Reader::open(&path, progress.offset) {
+        for path in self.in_order() {
+            let mut reader = match self.begin(&path) {
                 // A file that was matched and is gone: what had been read of it stays read.
-                Err(error) if error.kind() == ErrorKind::NotFound && self.tail => continue,
-                reader => reader.map_err(|error| fault(&path, &error))?,
+                Err(Begin::Io(error)) if error.kind() == ErrorKind::NotFound && self.tail => continue,
+                // It has another name now, which is looked for when nothing else is to be read.
+                Err(Begin::Renamed) if self.tail => continue,
+                reader => reader.map_err(|error| error.diagnostic(&path))?,
             };
             if let Some(chunk) = self.advance(&mut reader)? {
                 self.current = Some(reader);
@@ -159,10 +195,11 @@ impl FileSource {
 
     fn advance(&mut self, reader: &mut Reader) -> Result<Option<Chunk>, Diagnostic> {
         let offset = reader.offset;
-        let Some(block) = reader.next(!self.tail).map_err(|error| fault(&reader.path, &error))? else {
+        let Some(block) = reader.next(&self.cut, !self.tail).map_err(|error| fault(&reader.path, &error))?
+        else {
             return Ok(None);
         };
-        let progress = Progress { offset: reader.offset };
+        let progress = Progress { offset: reader.offset, ..self.files[&reader.path] };
         self.files.insert(reader.path.clone(), progress);
         let (split, position) = position(&reader.path, progress);
         let origin = Origin { name: reader.name.clone(), offset };
@@ -175,45 +212,50 @@ fn position(path: &Path, progress: Progress) -> (SplitId, Position) {
     (SplitId(path.to_string_lossy().into_owned()), Position(text))
 }
 
-fn fault(path: &Path, error: &io::Error) -> Diagnostic {
+pub(crate) fn fault(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(&codes::DISK, format!("cannot read {}: {error}", path.display()))
 }
 
 /// One open file.
-struct Reader {
+pub(crate) struct Reader {
     path: PathBuf,
     name: Arc<str>,
-    file: File,
+    pub(crate) file: File,
     /// Where the next block begins.
-    offset: u64,
+    pub(crate) offset: u64,
+    /// The header is not there yet, and nothing is read before it.
+    pub(crate) waits: bool,
 }
 
 impl Reader {
-    fn open(path: &Path, offset: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self { path: path.to_owned(), name: path.to_string_lossy().into(), file, offset })
+    pub(crate) fn new(path: &Path, file: File, offset: u64) -> Self {
+        Self { path: path.to_owned(), name: path.to_string_lossy().into(), file, offset, waits: false }
     }
 
-    /// The next whole lines. At the end of the file a last line without its end counts only if `to_the_end`.
-    fn next(&mut self, to_the_end: bool) -> io::Result<Option<Buffer>> {
+    /// The next whole records. At the end of the file a last one without its end counts only if `to_the_end`.
+    fn next(&mut self, cut: &Cut, to_the_end: bool) -> io::Result<Option<Buffer>> {
+        if self.waits {
+            return Ok(None);
+        }
         let mut size = BLOCK;
         loop {
             let mut block = vec![0; size];
             let filled = read_full(&self.file, &mut block, self.offset)?;
-            let whole = match memchr::memrchr(b'\n', &block[..filled]) {
-                Some(end) => end + 1,
-                None if filled < size && to_the_end => filled,
-                None if filled < size => 0,
-                None if size >= LINE_MAX => {
-                    let message = format!("the line at byte {} is longer than {LINE_MAX} bytes", self.offset);
+            let whole = match cut.whole(&block[..filled]) {
+                0 if filled < size && to_the_end => filled,
+                0 if filled < size => 0,
+                0 if size >= LINE_MAX => {
+                    let message =
+                        format!("the record at byte {} is longer than {LINE_MAX} bytes", self.offset);
                     return Err(io::Error::new(ErrorKind::InvalidData, message));
                 }
-                None => {
+                0 => {
                     size *= 4;
                     continue;
                 }
+                whole => whole,
             };
-            // What follows the last line end is read again with the next block, unless the file ends here.
+            // What follows the last record is read again with the next block, unless the file ends here.
             let whole = if to_the_end && filled < size { filled } else { whole };
             if whole == 0 {
                 return Ok(None);
@@ -225,7 +267,7 @@ impl Reader {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         let at = offset + u64::try_from(filled).expect("usize is at most 64 bits");

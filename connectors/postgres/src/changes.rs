@@ -148,7 +148,7 @@ mod tests {
             kind: Kind::Int4,
             key: *attnum == 1,
             missing: None,
-            sql_type: String::new(),
+            sql_type: "integer".to_owned(),
             filled: false,
         };
         Table {

@@ -153,6 +153,12 @@ impl Settings {
         Diagnostic::new(&codes::SCHEMA_CHANGED, changes.join("; ")).help(help).at(&self.at_tables)
     }
 
+    /// The slot is read by somebody else.
+    pub(crate) fn taken(&self, slot: &str, pid: &str) -> Diagnostic {
+        let message = format!("the replication slot \"{slot}\" is in use by the server process {pid}");
+        self.user(message, format!("stop the other reader, or run: SELECT pg_terminate_backend({pid});"))
+    }
+
     /// The position is not there any more.
     pub(crate) fn changed(&self, message: String, help: impl Into<String>) -> Diagnostic {
         Diagnostic::new(&codes::SOURCE_CHANGED, message).help(help.into()).at(&self.at)

@@ -15,6 +15,7 @@ mod pgoutput;
 mod position;
 mod reader;
 mod recover;
+mod remains;
 mod rows;
 mod settings;
 mod sink;
@@ -28,17 +29,22 @@ mod wire;
 use acme_connect::{Connector, Maker};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
 
+pub use remains::{Remains, Remnant, SlotInfo};
+
+/// The key that the source and the destination share.
+const CONNECTION: Field = Field::required(
+    "connection",
+    Kind::Secret,
+    "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, with `sslmode` one of disable, prefer, require, \
+     verify-ca, verify-full, and `sslrootcert`.",
+);
+
 static SPEC: Spec = Spec {
     name: "postgres",
     role: Role::Source,
     summary: "Captures changes of PostgreSQL tables from a replication slot, or copies the tables once.",
     fields: &[
-        Field::required(
-            "connection",
-            Kind::Secret,
-            "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, with `sslmode` one of disable, prefer, require, \
-             verify-ca, verify-full, and `sslrootcert`.",
-        ),
+        CONNECTION,
         Field::optional(
             "mode",
             Kind::Choice(&["cdc"]),

@@ -18,21 +18,15 @@ pub(crate) type Read = Result<Chunk, Diagnostic>;
 pub(crate) struct Outlet {
     pub(crate) sender: Sender<Read>,
     pub(crate) split: SplitId,
-    pub(crate) system: String,
-    pub(crate) timeline: u32,
+    /// The place as it was opened; chunks differ from it in their phase.
+    place: Place,
     names: Vec<Arc<str>>,
 }
 
 impl Outlet {
-    pub(crate) fn new(
-        sender: Sender<Read>,
-        split: SplitId,
-        system: String,
-        timeline: u32,
-        tables: &[Arc<Table>],
-    ) -> Self {
+    pub(crate) fn new(sender: Sender<Read>, split: SplitId, place: Place, tables: &[Arc<Table>]) -> Self {
         let names = tables.iter().map(|table| table.name.to_string().into()).collect();
-        Self { sender, split, system, timeline, names }
+        Self { sender, split, place, names }
     }
 
     /// Room for one chunk; `None` when nobody will read it.
@@ -46,7 +40,7 @@ impl Outlet {
             payload: Payload::Batch(batch),
             stream,
             split: self.split.clone(),
-            position: Place::new(&self.system, self.timeline, phase).position(),
+            position: self.place.then(phase).position(),
             origin: Origin { name: self.names[stream].clone(), offset },
         }
     }

@@ -16,6 +16,9 @@ pub(crate) struct Place {
     pub(crate) system: String,
     /// The history of that cluster; it changes with a promotion or a recovery to a point in time.
     pub(crate) timeline: u32,
+    /// Acme has created the slot, so it may drop it when the pipeline goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) made_slot: bool,
     /// What is being done.
     pub(crate) phase: Phase,
 }
@@ -68,7 +71,12 @@ pub(crate) struct Mark {
 
 impl Place {
     pub(crate) fn new(system: &str, timeline: u32, phase: Phase) -> Self {
-        Self { format: FORMAT, system: system.to_owned(), timeline, phase }
+        Self { format: FORMAT, system: system.to_owned(), timeline, made_slot: false, phase }
+    }
+
+    /// The same in another phase.
+    pub(crate) fn then(&self, phase: Phase) -> Self {
+        Self { phase, system: self.system.clone(), ..*self }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -109,7 +117,9 @@ mod tests {
             Phase::Stream(streaming),
             Phase::Done,
         ] {
-            let place = Place::new("71", 1, phase);
+            let mut place = Place::new("71", 1, phase);
+            assert_eq!(Place::parse(&place.position()).as_ref(), Ok(&place));
+            place.made_slot = true;
             assert_eq!(Place::parse(&place.position()), Ok(place));
         }
         let other = Position(r#"{"format":2,"system":"","timeline":1,"phase":"done"}"#.to_owned());

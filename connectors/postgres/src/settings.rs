@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) cdc: bool,
     pub(crate) publication: String,
     pub(crate) slot: String,
+    /// Its name is the one that Acme gives.
+    pub(crate) slot_is_ours: bool,
     /// Copy the tables before the first change.
     pub(crate) copy_first: bool,
     pub(crate) heartbeat: Duration,
@@ -56,6 +58,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Of no item: only a server.
+    pub(crate) fn bare(address: Address) -> Self {
+        let at = Place { file: "--connection".into(), line: 1, column: 1 };
+        Self {
+            address,
+            at: at.clone(),
+            at_tables: at,
+            tables: Vec::new(),
+            cdc: false,
+            publication: String::new(),
+            slot: String::new(),
+            slot_is_ours: false,
+            copy_first: false,
+            heartbeat: Duration::ZERO,
+            decimals_as_text: false,
+        }
+    }
+
     pub(crate) fn parse(config: &Config, context: &Context) -> Result<Self, Diagnostic> {
         let url = config.secret("connection").expect("the SPEC requires it");
         let address = Address::parse(url.reveal()).map_err(|cause| {
@@ -100,6 +120,7 @@ impl Settings {
             tables,
             cdc: config.text("mode").is_some_and(|mode| mode == "cdc"),
             publication: name("publication", text("publication").unwrap_or_else(|| "acme_pub".to_owned()))?,
+            slot_is_ours: text("slot").is_none(),
             slot,
             copy_first: config.text("snapshot").is_none_or(|snapshot| snapshot == "initial"),
             heartbeat: Duration::from_micros(u64::try_from(heartbeat_us).unwrap_or(0).max(100_000)),

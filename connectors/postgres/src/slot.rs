@@ -11,6 +11,9 @@ use std::time::Duration;
 const TAKEN_TRIES: u32 = 30;
 const TAKEN_WAIT: Duration = Duration::from_millis(100);
 
+/// The comment on a publication that Acme has created: it may drop it when nobody reads it any more.
+pub(crate) const OURS: &str = "created by Acme";
+
 /// Which server this is.
 pub(crate) struct System {
     pub(crate) id: String,
@@ -77,7 +80,10 @@ pub(crate) async fn publish(sql: &mut Connection, settings: &Settings) -> Result
         "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish_via_partition_root = true)",
         ident(&settings.publication)
     );
-    match sql.query(&create).await {
+    // One transaction: a publication without the comment is not ours.
+    let name = ident(&settings.publication);
+    let commented = format!("{create}; COMMENT ON PUBLICATION {name} IS {}", literal(OURS));
+    match sql.query(&commented).await {
         Ok(_) => Ok(()),
         Err(WireError::Server(error)) if error.code == "42501" => {
             let message = format!(
@@ -94,6 +100,8 @@ pub(crate) async fn publish(sql: &mut Connection, settings: &Settings) -> Result
 pub(crate) struct Slot {
     /// From here on it has every change.
     pub(crate) point: Lsn,
+    /// It was created by us, now or, as its name says, in a life that committed nothing.
+    pub(crate) made: bool,
     /// The snapshot of exactly that point, if the slot was created now: it lives as long as its connection is left alone.
     pub(crate) snapshot: Option<String>,
 }
@@ -107,9 +115,9 @@ pub(crate) async fn acquire(
     replication: &mut Connection,
     settings: &Settings,
 ) -> Result<Slot, Fault> {
-    if let Some(state) = state(sql, settings).await? {
+    if let Some(state) = state(sql, &settings.slot, true).await? {
         let confirmed = state.usable(settings)?;
-        return Ok(Slot { point: confirmed, snapshot: None });
+        return Ok(Slot { point: confirmed, made: settings.slot_is_ours, snapshot: None });
     }
     let create =
         format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput EXPORT_SNAPSHOT", ident(&settings.slot));
@@ -117,7 +125,7 @@ pub(crate) async fn acquire(
     let row =
         rows.first().ok_or_else(|| WireError::Protocol("no answer to CREATE_REPLICATION_SLOT".to_owned()))?;
     let point = text(row, 1).parse().unwrap_or_default();
-    Ok(Slot { point, snapshot: Some(text(row, 2).to_owned()) })
+    Ok(Slot { point, made: true, snapshot: Some(text(row, 2).to_owned()) })
 }
 
 /// Checks that the server still has everything after a committed position.
@@ -146,7 +154,7 @@ pub(crate) async fn resume(
         );
         return Err(settings.changed(message, again).into());
     }
-    let Some(state) = state(sql, settings).await? else {
+    let Some(state) = state(sql, &settings.slot, true).await? else {
         let message =
             format!("the replication slot \"{}\" is gone, with the changes since {lsn}", settings.slot);
         let help = "remove the pipeline's state to copy everything anew";
@@ -181,10 +189,10 @@ async fn same_history(
     Ok(left.is_some_and(|left| lsn <= left))
 }
 
-struct State {
-    pid: Option<String>,
+pub(crate) struct State {
+    pub(crate) pid: Option<String>,
     lost: bool,
-    fits: bool,
+    pub(crate) fits: bool,
     confirmed: Lsn,
 }
 
@@ -207,27 +215,29 @@ impl State {
             return Err(settings.user(message, "set `slot` to another name"));
         }
         if let Some(pid) = self.pid {
-            let message = format!("the replication slot \"{slot}\" is in use by the server process {pid}");
-            let help = format!("stop the other reader, or run: SELECT pg_terminate_backend({pid});");
-            return Err(settings.user(message, help));
+            return Err(settings.taken(slot, &pid));
         }
         Ok(self.confirmed)
     }
 }
 
-/// The slot as the server shows it; waits a little while it is in use.
-async fn state(sql: &mut Connection, settings: &Settings) -> Result<Option<State>, WireError> {
+/// The slot as the server shows it; with `patience` it waits a little while it is in use.
+pub(crate) async fn state(
+    sql: &mut Connection,
+    slot: &str,
+    patience: bool,
+) -> Result<Option<State>, WireError> {
     let query = format!(
         "SELECT active_pid, coalesce(wal_status, '') = 'lost' OR restart_lsn IS NULL, confirmed_flush_lsn, \
          plugin = 'pgoutput' AND database = current_database() FROM pg_replication_slots WHERE slot_name = {}",
-        literal(&settings.slot)
+        literal(slot)
     );
     let mut tries = 0;
     loop {
         let rows = sql.query(&query).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         tries += 1;
-        if row[0].is_some() && tries < TAKEN_TRIES {
+        if patience && row[0].is_some() && tries < TAKEN_TRIES {
             tokio::time::sleep(TAKEN_WAIT).await;
             continue;
         }

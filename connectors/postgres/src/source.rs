@@ -78,8 +78,7 @@ impl Source for PostgresSource {
         }
         let position = opened.place.position();
         let (sender, inbox) = mpsc::channel(CHUNKS);
-        let place = &opened.place;
-        let outlet = Outlet::new(sender, split.clone(), place.system.clone(), place.timeline, &self.tables);
+        let outlet = Outlet::new(sender, split.clone(), opened.place.clone(), &self.tables);
         let (settings, tables) = (self.settings.clone(), self.tables.clone());
         let confirmed = self.confirmed.subscribe();
         self.task = Some(tokio::spawn(async move {
@@ -145,13 +144,14 @@ impl PostgresSource {
         failpoint("postgres.slot");
         let rows = sql.query("SELECT txid_current_snapshot()").await?;
         let horizon = Snapshot::parse(rows.first()).next();
-        let point = slot.point.0;
+        let (point, made_slot) = (slot.point.0, slot.made);
         if !settings.copy_first {
-            let place = Place::new(&system.id, system.timeline, Phase::Stream(beginning(point)));
+            let phase = Phase::Stream(beginning(point));
+            let place = Place { made_slot, ..Place::new(&system.id, system.timeline, phase) };
             return Ok(Opened { place, kept: None, replication: Some(replication) });
         }
         let phase = Phase::Copy(Copying { point, horizon, done: BTreeSet::new() });
-        let place = Place::new(&system.id, system.timeline, phase);
+        let place = Place { made_slot, ..Place::new(&system.id, system.timeline, phase) };
         Ok(match slot.snapshot {
             Some(snapshot) => {
                 Opened { place, kept: Some(Kept { connection: replication, snapshot }), replication: None }

@@ -3,6 +3,7 @@
 use crate::sink::AnySink;
 use crate::source::DynSource;
 use acme_formats::Encode;
+use acme_formats::csv::{self, CsvEncoder};
 use acme_formats::json::JsonEncoder;
 use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
@@ -68,24 +69,35 @@ pub struct StreamInfo {
 pub enum Content {
     /// Bytes in a format, to be decoded by the engine.
     Documents(Format),
+    /// Records of text fields with these names, in this order, to be decoded by the engine.
+    Fields(csv::Dialect, Arc<[String]>),
     /// Batches with these columns; the hidden ones are in the batch too.
     Columns(SchemaRef),
 }
 
 /// The formats of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line.
     Json,
+    /// One record of fields a line.
+    Csv(csv::Dialect),
 }
 
 impl Format {
     /// An encoder for rows of this shape.
     #[must_use]
-    pub fn encoder(self, shape: &Shape) -> Box<dyn Encode> {
+    pub fn encoder(&self, shape: &Shape) -> Box<dyn Encode> {
         match self {
             Self::Json => Box::new(JsonEncoder::new(shape.clone())),
+            Self::Csv(dialect) => Box::new(CsvEncoder::new(dialect.clone(), shape.clone())),
         }
+    }
+
+    /// Whether every row must have the same columns, known before the first.
+    #[must_use]
+    pub fn has_columns(&self) -> bool {
+        matches!(self, Self::Csv(_))
     }
 }
 

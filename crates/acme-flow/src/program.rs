@@ -147,7 +147,7 @@ impl Program {
 
     pub(crate) fn instance(&self) -> Instance {
         let outlet = |outlet: &Outlet| {
-            (outlet.shape.clone(), outlet.format.map(|format| format.encoder(&outlet.shape)))
+            (outlet.shape.clone(), outlet.format.as_ref().map(|format| format.encoder(&outlet.shape)))
         };
         Instance {
             source: self.source.clone(),

@@ -1,7 +1,11 @@
 //! The contract of all decoders.
 
-use arrow::array::RecordBatch;
+use acme_types::batch::{META_PREFIX, RAW};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A record that is not valid in its format, or whose field has another type than is needed.
@@ -28,4 +32,25 @@ pub trait Decode: Send {
     fn decode(&mut self, block: &Buffer, offset: u64) -> Decoded;
     /// A decoder of the same kind for another lane.
     fn another(&self) -> Box<dyn Decode>;
+}
+
+/// Takes the rows at fault out of a decoded block that begins at `offset`; their records join the rejected ones.
+pub(crate) fn reject(decoded: Decoded, faults: BTreeMap<usize, String>, offset: u64) -> Decoded {
+    if faults.is_empty() {
+        return decoded;
+    }
+    let Decoded { rows, mut rejected } = decoded;
+    let mut keep = vec![true; rows.num_rows()];
+    let offsets = rows.column_by_name(&format!("{META_PREFIX}offset")).expect("every decoder adds it");
+    let offsets = offsets.as_primitive::<Int64Type>();
+    let records = rows.column_by_name(RAW).expect("every decoder of records adds it").as_binary_view();
+    for (row, cause) in faults {
+        keep[row] = false;
+        let start = u64::try_from(offsets.value(row)).unwrap_or(0).saturating_sub(offset);
+        let start = usize::try_from(start).expect("it lies in the block");
+        rejected.push(Undecodable { bytes: start..start + records.value(row).len(), cause });
+    }
+    rejected.sort_by_key(|bad| bad.bytes.start);
+    let rows = filter_record_batch(&rows, &BooleanArray::from(keep)).expect("the mask has one entry a row");
+    Decoded { rows, rejected }
 }

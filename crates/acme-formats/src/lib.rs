@@ -2,9 +2,16 @@
 //!
 //! It does not know where bytes or schemas come from; both are handed in.
 
+pub mod csv;
+mod declared;
 mod decode;
 mod encode;
 pub mod json;
+mod sql_type;
+mod text;
+mod time;
 
+pub use declared::{Declared, TypedDecoder};
 pub use decode::{Decode, Decoded, Undecodable};
 pub use encode::{Encode, Encoded};
+pub use sql_type::SqlType;

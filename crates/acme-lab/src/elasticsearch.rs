@@ -259,7 +259,7 @@ fn distribution(engine: Engine) -> Result<PathBuf> {
 }
 
 /// The system's own Java, 17 or newer.
-fn java_old() -> Result<PathBuf> {
+pub(crate) fn java_old() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("JAVA_HOME") {
         return Ok(home.into());
     }

@@ -4,16 +4,22 @@
 //! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
+pub mod debezium;
+pub mod deny;
+pub mod duckdb;
 pub mod elasticsearch;
+pub mod flink;
 pub mod postgres;
 mod process;
+pub mod strace;
 
-pub use process::{Server, cache, free_port, run, wait_for_port};
+pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};
 
 use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
     elasticsearch::install()?;
+    strace::install()?;
     postgres::install_all()
 }

@@ -79,6 +79,18 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(text(&output.stdout))
 }
 
+/// Takes from a command what cargo tells a program that it runs: to the cargo that the command starts it would say that
+/// build scripts which watch these variables are not up to date.
+pub fn without_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
 /// A process that ends with its handle.
 #[derive(Debug)]
 pub struct Server(Child);

@@ -1,6 +1,6 @@
 //! The fields that are read from documents, and what each is read as.
 
-use crate::stream::Column;
+use crate::stream::{Column, Origin};
 use acme_formats::json::{As, Wanted};
 use acme_types::codes::FIELD_USE;
 use acme_types::{Diagnostic, DocumentPath, Place};
@@ -52,6 +52,7 @@ impl Fields {
             data_type: field.data_type().clone(),
             json: kind == As::Json,
             number: kind == As::Number,
+            origin: Origin::Fixed,
         })
     }
 }

@@ -4,17 +4,17 @@
 //! arithmetic it is a number. The rules are SQL's own, read backwards: every operator and function says what it takes. A
 //! use that fits several types is refused with the advice to cast.
 
+mod names;
+
 use crate::compile::tick_type;
 use crate::fields::Fields;
-use crate::json_member;
 use crate::path::path;
 use crate::sql;
-use crate::stream::{Column, Found, Stream};
+use crate::stream::{Column, Origin, Stream};
 use acme_flow::TICK;
 use acme_formats::json::As;
-use acme_spec::nearest;
-use acme_types::codes::{FIELD_USE, SQL, UNKNOWN_FIELD};
-use acme_types::{Diagnostic, DocumentPath, PathStep, Place};
+use acme_types::codes::{FIELD_USE, SQL};
+use acme_types::{Diagnostic, Place};
 use arrow::datatypes::DataType;
 use datafusion_common::DFSchema;
 use datafusion_expr::Expr;
@@ -241,12 +241,20 @@ impl Resolver<'_> {
     fn alike(&mut self, exprs: &mut [&mut SqlExpr], expected: Option<&DataType>) -> Result<(), Diagnostic> {
         let mut known: Option<DataType> = None;
         let mut open = Vec::new();
+        let (mut declared, mut kinds) = (Vec::new(), Vec::new());
         for (at, expr) in exprs.iter_mut().enumerate() {
+            declared.extend(self.declared(expr).cloned());
             match self.walk(expr, None)? {
                 None => open.push(at),
                 Some(DataType::Null) => {}
-                Some(kind) => known = known.or(Some(kind)),
+                Some(kind) => {
+                    kinds.push(kind.clone());
+                    known = known.or(Some(kind));
+                }
             }
+        }
+        for column in &declared {
+            kinds.iter().try_for_each(|kind| self.agrees(column, kind))?;
         }
         match known.as_ref().or(expected) {
             Some(kind) => open.into_iter().try_for_each(|at| self.need(exprs[at], kind)),
@@ -311,6 +319,11 @@ impl Resolver<'_> {
         op: &BinaryOperator,
         right: &mut SqlExpr,
     ) -> Result<Option<SqlExpr>, Diagnostic> {
+        for side in [&*left, &*right] {
+            if let Some(column) = self.declared(side) {
+                self.agrees(column, &DataType::Int64)?;
+            }
+        }
         let (kinds, mut number) = ([self.walk(left, None)?, self.walk(right, None)?], false);
         for (side, own, other) in [(&mut *left, &kinds[0], &kinds[1]), (&mut *right, &kinds[1], &kinds[0])] {
             if own.is_none() {
@@ -343,6 +356,7 @@ impl Resolver<'_> {
                 data_type: tick_type(),
                 json: false,
                 number: false,
+                origin: Origin::Fixed,
             });
             return Ok(Some(replacement));
         }
@@ -399,144 +413,6 @@ impl Resolver<'_> {
         let schema = sql::schema(columns.chain([(STAND_IN.to_owned(), kind.clone())]));
         let Ok(logical) = sql::logical(SqlExpr::Function(trial), &schema) else { return false };
         !converts(&logical, STAND_IN, kind)
-    }
-
-    fn name(
-        &mut self,
-        expr: &mut SqlExpr,
-        root: &str,
-        mut steps: Vec<PathStep>,
-        expected: Option<&DataType>,
-    ) -> Result<Typed, Diagnostic> {
-        let found = match (root, steps.first()) {
-            ("_meta", Some(PathStep::Key(key))) => {
-                let found = self.stream.find_meta(key);
-                if matches!(found, Found::Column(_)) {
-                    steps.remove(0);
-                }
-                found
-            }
-            _ => self.stream.find(root),
-        };
-        match found {
-            Found::Column(column) if steps.is_empty() => {
-                let column = column.clone();
-                *expr = identifier(&column.internal);
-                let kind = column.data_type.clone();
-                self.use_column(column);
-                Ok(Some(kind))
-            }
-            Found::Column(column) if column.json => {
-                let Some(expected) = expected else { return Ok(None) };
-                let column = column.clone();
-                let (kind, converted) = self.kind_of(expected, root)?;
-                self.json_member(expr, column, &steps, kind)?;
-                self.convert(expr, converted)
-            }
-            Found::Column(column) => {
-                let message = format!("field \"{}\" is no document, it has no members", column.name);
-                Err(Diagnostic::new(&UNKNOWN_FIELD, message).at(self.at))
-            }
-            Found::Member(member) => {
-                let Some(expected) = expected else { return Ok(None) };
-                steps.insert(0, PathStep::Key(member));
-                self.member(expr, DocumentPath(steps), expected)
-            }
-            Found::Nothing(known) => {
-                let message = format!("there is no field \"{root}\" at this step");
-                let diagnostic = Diagnostic::new(&UNKNOWN_FIELD, message).at(self.at);
-                Err(match nearest(root, known.iter().copied()) {
-                    Some(name) => diagnostic.help(format!("did you mean \"{name}\"?")),
-                    None => diagnostic.help(format!("known fields: {}", known.join(", "))),
-                })
-            }
-        }
-    }
-
-    /// Reads a member of the document as the expected type.
-    fn member(
-        &mut self,
-        expr: &mut SqlExpr,
-        path: DocumentPath,
-        expected: &DataType,
-    ) -> Result<Typed, Diagnostic> {
-        let (kind, converted) = self.kind_of(expected, &path.to_string())?;
-        let column = self.fields.want(path, kind, self.at)?;
-        *expr = identifier(&column.internal);
-        self.use_column(column);
-        self.convert(expr, converted)
-    }
-
-    /// How a member is read that must have a type, and what it is converted to after that.
-    fn kind_of<'t>(
-        &self,
-        expected: &'t DataType,
-        shown: &str,
-    ) -> Result<(As, Option<&'t DataType>), Diagnostic> {
-        match expected {
-            DataType::Boolean => Ok((As::Bool, None)),
-            DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok((As::Double, None)),
-            kind if kind.is_numeric() => Ok((As::Number, None)),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time64(_) => {
-                Ok((As::Text, Some(expected)))
-            }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-                Ok((As::Text, None))
-            }
-            other => Err(self.fault(format!("field \"{shown}\" cannot be read as {other}"))),
-        }
-    }
-
-    fn convert(&self, expr: &mut SqlExpr, target: Option<&DataType>) -> Result<Typed, Diagnostic> {
-        if let Some(kind) = target {
-            let text = format!("arrow_cast({expr}, '{kind}')");
-            *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
-        }
-        self.type_of(expr).map(Some)
-    }
-
-    /// Reads a member of a column of JSON.
-    fn json_member(
-        &mut self,
-        expr: &mut SqlExpr,
-        column: Column,
-        steps: &[PathStep],
-        kind: As,
-    ) -> Result<(), Diagnostic> {
-        let text = json_member::call(&identifier(&column.internal).to_string(), steps, kind);
-        *expr = sql::parse(&text).map_err(|cause| self.fault(cause))?;
-        self.use_column(column);
-        Ok(())
-    }
-
-    /// Reads an open field in a given way.
-    fn bind(&mut self, expr: &mut SqlExpr, kind: As) -> Result<(), Diagnostic> {
-        let inner = match expr {
-            SqlExpr::Nested(inner) => return self.bind(inner, kind),
-            other => other,
-        };
-        let Some((root, mut steps)) = path(inner) else { return Ok(()) };
-        match self.stream.find(&root) {
-            Found::Member(member) => {
-                steps.insert(0, PathStep::Key(member));
-                let column = self.fields.want(DocumentPath(steps), kind, self.at)?;
-                *inner = identifier(&column.internal);
-                self.use_column(column);
-                Ok(())
-            }
-            Found::Column(column) if column.json => {
-                let column = column.clone();
-                self.json |= kind == As::Json;
-                self.json_member(inner, column, &steps, kind)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn use_column(&mut self, column: Column) {
-        if !self.columns.iter().any(|known| known.internal == column.internal) {
-            self.columns.push(column);
-        }
     }
 }
 

@@ -4,11 +4,16 @@ use crate::changes;
 use crate::compile::Compiled;
 use crate::fields::Fields;
 use crate::infer::{Resolved, resolve};
+use crate::outlets;
+use crate::path::path;
+use crate::schema::DeclaredFields;
 use crate::sql;
-use crate::stream::{Column, Found, Stream};
+use crate::stream::{Column, Found, Origin, Stream};
 use acme_connect::{Content, Format, StreamInfo};
 use acme_flow::{Operator, Outlet, Program, Step, Target};
-use acme_formats::json::{As, Decoder, Wanted};
+use acme_formats::csv::CsvDecoder;
+use acme_formats::json::{As, Decoder};
+use acme_formats::{Decode, TypedDecoder};
 use acme_spec::{Input, Item, PipelineSpec};
 use acme_types::batch::json_field;
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
@@ -32,8 +37,8 @@ pub struct DestinationInfo {
 pub struct Plan {
     /// One program for each stream of each source, in their order.
     pub programs: Vec<Vec<Program>>,
-    /// The fields that each of them reads from documents.
-    pub decoded: Vec<Vec<Vec<Wanted>>>,
+    /// The fields that each of them reads from records, and as what, for people.
+    pub decoded: Vec<Vec<Vec<String>>>,
 }
 
 /// Plans a pipeline, or says everything that keeps it from running.
@@ -45,11 +50,14 @@ pub fn plan(
     let mut found = Vec::new();
     let (mut programs, mut decoded) = (Vec::new(), Vec::new());
     for (index, streams) in sources.iter().enumerate() {
-        let planned = streams.iter().map(|info| program(spec, index, info, destinations, &mut found));
+        let declared = DeclaredFields::of(&spec.sources[index], &mut found);
+        let planned =
+            streams.iter().map(|info| program(spec, index, info, &declared, destinations, &mut found));
         let (planned, wanted) = planned.unzip();
         programs.push(planned);
         decoded.push(wanted);
     }
+    outlets::check(spec, &programs, destinations, &mut found);
     // A step that several sources feed is planned for each of them; its faults are the same.
     found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     found.dedup();
@@ -60,21 +68,43 @@ fn program(
     spec: &PipelineSpec,
     index: usize,
     info: &StreamInfo,
+    declared: &DeclaredFields,
     destinations: &[DestinationInfo],
     found: &mut Vec<Diagnostic>,
-) -> (Program, Vec<Wanted>) {
+) -> (Program, Vec<String>) {
+    declared.check(info, found);
     let (fields, steps, outlets) = (Fields::default(), Vec::new(), Vec::new());
     let mut planner = Planner { spec, destinations, fields, steps, outlets, found };
-    let targets = planner.readers(Input::Source(index), &Stream::of(info));
+    let targets = planner.readers(Input::Source(index), &Stream::of(info, &declared.columns));
     let Planner { fields, steps, outlets, .. } = planner;
-    let wanted = fields.wanted();
-    let decoder = match info.content {
-        Content::Documents(Format::Json) => Some(Box::new(Decoder::new(wanted.clone())) as _),
-        Content::Columns(_) => None,
-    };
+    let (decoder, decoded) = decoder(fields, info, declared);
     let program =
         Program { source: spec.sources[index].name.as_str().into(), decoder, steps, targets, outlets };
-    (program, wanted)
+    (program, decoded)
+}
+
+/// What reads the records of a stream, and the fields that it reads. Declared fields are read whether or not they are used:
+/// a record that contradicts its schema is an error.
+fn decoder(
+    fields: Fields,
+    info: &StreamInfo,
+    declared: &DeclaredFields,
+) -> (Option<Box<dyn Decode>>, Vec<String>) {
+    let mut wanted = fields.wanted();
+    let mut shown: Vec<String> = (wanted.iter())
+        .map(|field| format!("{} as {}", field.path, format!("{:?}", field.kind).to_lowercase()))
+        .collect();
+    shown.extend(declared.fields.iter().map(|field| format!("{} as {}", field.name, field.kind)));
+    wanted.extend(declared.fields.iter().map(acme_formats::Declared::wanted));
+    let inner: Box<dyn Decode> = match &info.content {
+        Content::Documents(_) => Box::new(Decoder::new(wanted)),
+        Content::Fields(dialect, names) => Box::new(CsvDecoder::new(dialect.clone(), names, wanted)),
+        Content::Columns(_) => return (None, Vec::new()),
+    };
+    if declared.fields.is_empty() {
+        return (Some(inner), shown);
+    }
+    (Some(Box::new(TypedDecoder::new(inner, declared.fields.clone()))), shown)
 }
 
 pub(crate) struct Planner<'a> {
@@ -102,7 +132,7 @@ impl Planner<'_> {
                 self.outlets.push(Outlet {
                     sink,
                     shape: Arc::new(shape),
-                    format: self.destinations[sink].format,
+                    format: self.destinations[sink].format.clone(),
                 });
                 targets.push(Target::Outlet(self.outlets.len() - 1));
             }
@@ -112,12 +142,25 @@ impl Planner<'_> {
 
     /// What a destination delivers, with the columns of the fields that it reads by itself.
     fn shape(&mut self, sink: usize, stream: &Stream) -> Shape {
-        let mut shape = stream.shape();
         let at = self.spec.destinations[sink].at.clone();
+        let format = self.destinations[sink].format.as_ref();
+        let mut shape = match format.is_some_and(Format::has_columns) && stream.document.is_some() {
+            true => match outlets::columns(stream, &at) {
+                Ok(stream) => self.visible(&stream, &at),
+                Err(diagnostic) => {
+                    self.found.push(diagnostic);
+                    Shape::default()
+                }
+            },
+            false => self.visible(stream, &at),
+        };
         self.found.extend(changes::refusal(stream, &self.destinations[sink], &shape, &at));
         for name in self.destinations[sink].reads.clone() {
             let column = match stream.find(&name) {
-                Found::Column(column) => Ok(column.clone()),
+                Found::Column(Column { origin: Origin::Open(field), .. }) => {
+                    self.fields.want(DocumentPath::field(field), As::Scalar, &at)
+                }
+                Found::Column(column) | Found::Declared(column) => Ok(column.clone()),
                 Found::Member(member) => self.fields.want(DocumentPath::field(&member), As::Scalar, &at),
                 Found::Nothing(known) => {
                     let message = format!("the rows have no field \"{name}\", which this destination needs");
@@ -131,6 +174,23 @@ impl Planner<'_> {
             }
         }
         shape
+    }
+
+    /// What the user sees of a row.
+    fn visible(&mut self, stream: &Stream, at: &Place) -> Shape {
+        let mut columns = Vec::with_capacity(stream.columns.len());
+        for column in &stream.columns {
+            let internal = match &column.origin {
+                Origin::Open(field) => {
+                    // Texts that pass through contradict no other use.
+                    let wanted = self.fields.want(DocumentPath::field(field), As::Scalar, at);
+                    wanted.map_or_else(|_| String::new(), |column| column.internal)
+                }
+                _ => column.internal.clone(),
+            };
+            columns.push((column.name.clone(), internal));
+        }
+        Shape { columns, document: stream.document.clone(), reads: Vec::new(), key: stream.key.clone() }
     }
 
     fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {
@@ -153,7 +213,7 @@ impl Planner<'_> {
         if matches!(operators.as_slice(), [Operator::Map(columns)] if columns.is_empty()) {
             return outputs.into_iter().flatten().collect();
         }
-        let shape = Arc::new(output.shape());
+        let shape = Arc::new(self.visible(&output, &item.at));
         // The last operator has the outputs; each before it has the next one.
         let mut outputs = outputs;
         for operator in operators.into_iter().rev() {
@@ -253,6 +313,10 @@ impl Planner<'_> {
         output: &mut Stream,
         columns: &mut Vec<(Arc<Field>, Arc<dyn acme_flow::Expr>)>,
     ) -> bool {
+        if let Some(column) = open_column(text, stream) {
+            output.put(Column { name: name.to_owned(), ..column.clone() });
+            return true;
+        }
         let Some(resolved) = self.resolve(text, stream, None, at) else {
             // Known by name all the same, so that later steps are not blamed for this one.
             output.put(Column {
@@ -261,6 +325,7 @@ impl Planner<'_> {
                 data_type: DataType::Null,
                 json: false,
                 number: false,
+                origin: Origin::Fixed,
             });
             return false;
         };
@@ -275,6 +340,7 @@ impl Planner<'_> {
             data_type: resolved.data_type.clone(),
             json: resolved.json,
             number: false,
+            origin: Origin::Fixed,
         });
         let field = match resolved.json {
             true => json_field(&internal),
@@ -290,7 +356,7 @@ impl Planner<'_> {
     fn rename(&mut self, old: &str, new: &str, at: &Place, output: &mut Stream) {
         if let Some(column) = output.columns.iter_mut().find(|column| column.name == old) {
             new.clone_into(&mut column.name);
-        } else if let Found::Member(member) = output.find(old) {
+        } else if let Some(member) = output.member_name(old) {
             let edits = output.document.as_mut().expect("only a document has members");
             edits.renamed.push((member, new.to_owned()));
         } else {
@@ -317,7 +383,9 @@ impl Planner<'_> {
 
     fn keep(&mut self, name: &str, at: &Place, stream: &Stream, kept: &mut Stream) {
         match stream.find(name) {
-            Found::Column(column) => kept.put(Column { name: name.to_owned(), ..column.clone() }),
+            Found::Column(column) | Found::Declared(column) => {
+                kept.put(Column { name: name.to_owned(), ..column.clone() });
+            }
             Found::Member(member) => match self.fields.want(DocumentPath::field(&member), As::Json, at) {
                 Ok(column) => kept.put(Column { name: name.to_owned(), ..column }),
                 Err(diagnostic) => self.found.push(diagnostic),
@@ -371,6 +439,15 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+}
+
+/// The text field whose type is still open, if an expression is nothing but its name: under another name it stays open.
+fn open_column<'s>(text: &str, stream: &'s Stream) -> Option<&'s Column> {
+    let (root, steps) = path(&sql::parse(text).ok()?)?;
+    match stream.find(&root) {
+        Found::Column(column) if steps.is_empty() && matches!(column.origin, Origin::Open(_)) => Some(column),
+        _ => None,
     }
 }
 

@@ -107,8 +107,12 @@ impl Builder<'_> {
                         Diagnostic::new(&codes::YAML, "tags such as `!name` have no meaning here").at(&at)
                     );
                 }
-                let null =
-                    style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                // A key is a word whatever it looks like.
+                let key = (self.open.last())
+                    .is_some_and(|open| open.key.is_none() && matches!(open.node.kind, NodeKind::Map(_)));
+                let null = !key
+                    && style == ScalarStyle::Plain
+                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let kind = if null { NodeKind::Null } else { NodeKind::Scalar(text.into_owned()) };
                 self.close(Node { kind, at }, anchor, 1)
             }

@@ -57,6 +57,8 @@ codes! {
         "A field of a source without a declared schema takes its type from its use. It is used here as text and there as a number. Declare it under `schema:` of the source, or cast it where it is used."
     CHANGE_MODE "A0204" User "The destination cannot take this kind of stream"
         "A stream of changes contains updates and deletes. The destination named can only append, or needs a key to apply them."
+    COLUMNS "A0205" User "The destination needs to know its columns"
+        "A file of CSV has the same columns in every row, and they must be known before the first. The rows come from documents whose members are not declared, or from steps whose fields differ. Put a `select` in front of the destination, or declare the fields under `schema:` of the source."
 
     CONNECT "A0301" Remote "A system cannot be reached"
         "The connection could not be opened, or broke and did not come back within the retries allowed."
@@ -81,6 +83,9 @@ codes! {
         "A process that was believed dead came back after its successor had started. It stops without committing anything."
     NOT_RUNNING "A0407" User "No such pipeline is running"
         "No process of this user runs a pipeline of that name. `acme status` lists what runs."
+
+    CONFIRM "A0408" User "Nothing was done, because nobody agreed"
+        "The command removes something for good, so it asks first. Where there is no terminal to ask on, say that it shall be done with `--yes`."
 
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."

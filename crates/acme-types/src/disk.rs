@@ -1,5 +1,7 @@
 //! The local disk as a trait, so that the code that must survive a crash can be run against one that is simulated.
 
+use crate::codes;
+use crate::diagnostic::Diagnostic;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,4 +38,23 @@ pub trait DiskFile: Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
     /// Makes content and length durable. After an error the content of the disk is unknown: the process must end.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// What a person reads when the disk refuses an operation: what failed, why, and what to do about it.
+#[must_use]
+pub fn disk_fault(what: &str, error: &io::Error) -> Diagnostic {
+    let help = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "make room on that disk and start the pipeline again: it goes on from its last commit"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "let this user write there, or choose another place, and start the pipeline again"
+        }
+        // EMFILE has no kind of its own.
+        _ if error.to_string().contains("(os error 24)") => {
+            "raise the limit of open files (`ulimit -n`) and start the pipeline again"
+        }
+        _ => "mend it and start the pipeline again: it goes on from its last commit",
+    };
+    Diagnostic::new(&codes::DISK, format!("cannot {what}: {error}")).help(help)
 }

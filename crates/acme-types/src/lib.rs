@@ -17,7 +17,7 @@ mod time;
 pub use batch::{Batch, Chunk, Origin, Payload, Rejected};
 pub use config::{Config, Value, ValueKind};
 pub use diagnostic::{Blame, Diagnostic, Place};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, disk_fault};
 pub use position::{Epoch, Lsn, Offset, Position, Positions, SplitId};
 pub use secret::Secret;
 pub use shape::{DocumentEdits, DocumentPath, PathStep, Shape};

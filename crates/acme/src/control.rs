@@ -5,7 +5,7 @@
 
 use acme_flow::Stats;
 use acme_flow::driver::Stop;
-use acme_types::{Clock, Diagnostic, codes};
+use acme_types::{Clock, Diagnostic, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fs;
@@ -142,8 +142,14 @@ pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
         Ok((UnixListener::bind(&path)?, path))
     };
     let (listener, path) = open().map_err(|error: std::io::Error| {
-        Diagnostic::new(&codes::DISK, format!("cannot open the control socket: {error}"))
-            .help("set ACME_RUNTIME_DIR to a short path that can be written")
+        let fault = disk_fault("open the control socket", &error);
+        match error.kind() {
+            // The path is too long for a socket, or cannot be written.
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::PermissionDenied => {
+                fault.help("set ACME_RUNTIME_DIR to a short path that can be written")
+            }
+            _ => fault,
+        }
     })?;
     let monitor = Arc::new(monitor);
     let sampled = monitor.clone();

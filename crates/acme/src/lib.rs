@@ -7,6 +7,7 @@ mod environment;
 mod pipeline;
 mod progress;
 pub mod reference;
+mod remains;
 mod state;
 mod table;
 

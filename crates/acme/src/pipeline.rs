@@ -41,13 +41,7 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
     let (spec, mut found) = parse(path, text, &specs(), &ProcessEnvironment);
     let Some(spec) = spec else { return Err(found) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let context = |item: &Item| Context {
-        disk: Arc::new(OsDisk),
-        clock: clock.clone(),
-        item: item.name.as_str().into(),
-        pipeline: spec.name.as_str().into(),
-        batch_mode: spec.mode == Mode::Batch,
-    };
+    let context = |item: &Item| context(&spec, item, clock.clone());
     let (mut sources, mut sinks) = (Vec::new(), Vec::new());
     for item in spec.sources.iter().chain(&spec.destinations) {
         let made = match &connector(item.spec).make {
@@ -67,9 +61,28 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
     }
 }
 
+/// What a connector may use of the world.
+pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>) -> Context {
+    Context {
+        disk: Arc::new(OsDisk),
+        clock,
+        item: item.name.as_str().into(),
+        pipeline: spec.name.as_str().into(),
+        batch_mode: spec.mode == Mode::Batch,
+    }
+}
+
+/// Where its checkpoints lie.
+pub(crate) fn checkpoints(spec: &PipelineSpec) -> PathBuf {
+    match &spec.settings.checkpoint_store {
+        Some(url) => PathBuf::from(url.strip_prefix("file://").unwrap_or(url)).join(&spec.name),
+        None => state::root().join(&spec.name).join("checkpoints"),
+    }
+}
+
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
-        format: parts.format,
+        format: parts.format.clone(),
         reads: parts.reads.clone(),
         change: parts.change,
     };
@@ -126,11 +139,7 @@ impl Pipeline {
 
     /// The job that a run of it is.
     pub(crate) fn into_job(self, plan: Plan, writer: &str) -> Job {
-        let directory = self.directory();
-        let checkpoints = match &self.spec.settings.checkpoint_store {
-            Some(url) => PathBuf::from(url.strip_prefix("file://").unwrap_or(url)).join(&self.spec.name),
-            None => directory.join("checkpoints"),
-        };
+        let checkpoints = checkpoints(&self.spec);
         let store = Arc::new(LocalStore::new(Arc::new(OsDisk), checkpoints, writer.to_owned()));
         let settings = &self.spec.settings;
         let names =

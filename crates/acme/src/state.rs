@@ -1,9 +1,10 @@
 //! Where a pipeline's state lies on this machine, and who may write it.
 
 use crate::control::Status;
-use acme_types::{Diagnostic, codes};
+use acme_types::{Diagnostic, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directory of all states: `$ACME_STATE_DIR`, else `acme` in the user's state directory.
@@ -32,9 +33,7 @@ impl Running {
         let path = directory.join(RECORD);
         let record = RunRecord { mode: mode.to_owned(), pid: std::process::id() };
         let text = serde_json::to_string(&record).expect("a record is always valid JSON");
-        fs::write(&path, text).map_err(|error| {
-            Diagnostic::new(&codes::DISK, format!("cannot write {}: {error}", path.display()))
-        })?;
+        fs::write(&path, text).map_err(|error| disk_fault(&format!("write {}", path.display()), &error))?;
         Ok(Self(path))
     }
 
@@ -43,6 +42,76 @@ impl Running {
         // If it stays, `status` shows a failure that was none; nothing depends on it.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// What a run leaves in its state directory for good: how to find the pipeline again by its name.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Known {
+    format: u32,
+    /// The pipeline file, absolute.
+    pub(crate) file: PathBuf,
+    /// The directory of its checkpoints, absolute.
+    pub(crate) checkpoints: PathBuf,
+}
+
+const KNOWN: &str = "pipeline.json";
+const KNOWN_FORMAT: u32 = 1;
+
+impl Known {
+    /// Notes where the pipeline's file and checkpoints are.
+    pub(crate) fn note(directory: &Path, file: &str, checkpoints: &Path) -> Result<(), Diagnostic> {
+        let write = || {
+            let (file, checkpoints) = (std::path::absolute(file)?, std::path::absolute(checkpoints)?);
+            let known = Self { format: KNOWN_FORMAT, file, checkpoints };
+            let text = serde_json::to_string(&known).map_err(io::Error::other)?;
+            // Whole or not at all.
+            let temporary = directory.join(format!(".{KNOWN}"));
+            fs::write(&temporary, text)?;
+            fs::rename(&temporary, directory.join(KNOWN))
+        };
+        write().map_err(|error: io::Error| {
+            disk_fault(&format!("write {}", directory.join(KNOWN).display()), &error)
+        })
+    }
+
+    /// What is known of a pipeline; `None` where this machine has no state of that name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let directory = root().join(name);
+        let text = fs::read_to_string(directory.join(KNOWN)).ok();
+        let known = text.and_then(|text| serde_json::from_str::<Self>(&text).ok());
+        let known = known.filter(|known| known.format == KNOWN_FORMAT);
+        known.or_else(|| {
+            // A state from before the note, or one that is half removed.
+            let checkpoints = directory.join("checkpoints");
+            (checkpoints.exists() || directory.join("lock").exists()).then(|| Self {
+                format: KNOWN_FORMAT,
+                file: PathBuf::new(),
+                checkpoints,
+            })
+        })
+    }
+
+    /// All pipelines that have state here, by name.
+    pub(crate) fn all() -> Vec<(String, Self)> {
+        let entries = fs::read_dir(root()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut all: Vec<_> = names.filter_map(|name| Self::of(&name).map(|known| (name, known))).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+}
+
+/// Removes a state directory; the note of where the pipeline is goes last, so that it can be done again.
+pub(crate) fn forget(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != KNOWN {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir_all(directory)
 }
 
 /// Pipelines whose last run ended without an orderly end and that do not run now.
@@ -67,10 +136,14 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
-        let fault = |error: &std::io::Error| {
-            let message = format!("cannot use the state directory {}: {error}", directory.display());
-            Diagnostic::new(&codes::DISK, message)
-                .help("set ACME_STATE_DIR to a directory that can be written")
+        let fault = |error: &io::Error| {
+            let fault = disk_fault(&format!("use the state directory {}", directory.display()), error);
+            match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    fault.help("set ACME_STATE_DIR to a directory that can be written")
+                }
+                _ => fault,
+            }
         };
         fs::create_dir_all(directory).map_err(|error| fault(&error))?;
         let file = File::create(directory.join("lock")).map_err(|error| fault(&error))?;

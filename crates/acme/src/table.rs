@@ -38,6 +38,19 @@ pub(crate) fn duration(seconds: u64) -> String {
     }
 }
 
+/// A number of bytes: `512 B`, `1.5 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1024.0, unit + 1);
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// A short time: `850µs`, `12ms`, `3.4s`, from there on as [`duration`].
 pub(crate) fn short_time(us: u64) -> String {
     match us {

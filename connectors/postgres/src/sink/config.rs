@@ -1,6 +1,7 @@
 //! The checked configuration of a destination: where the server is, which table a row goes to, and how.
 
 use super::template::Template;
+use crate::CONNECTION;
 use crate::settings::Address;
 use acme_connect::Context;
 use acme_types::{Change, Config, Delivery, Diagnostic, Field, Kind, Place, Role, Spec, codes};
@@ -11,12 +12,7 @@ pub(super) static SPEC: Spec = Spec {
     summary: "Writes rows to PostgreSQL tables, applies updates and deletes by key, and commits the pipeline's progress in \
               the same transaction.",
     fields: &[
-        Field::required(
-            "connection",
-            Kind::Secret,
-            "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, with `sslmode` one of disable, prefer, require, \
-             verify-ca, verify-full, and `sslrootcert`.",
-        ),
+        CONNECTION,
         Field::required(
             "table",
             Kind::Text,

@@ -37,6 +37,7 @@ impl Chain {
         let mut chain = Self { store, writer, last: 0, checkpoint: None };
         loop {
             chain.seek()?;
+            chain.has_links()?;
             let claim = Link { writer: chain.writer.clone(), checkpoint: chain.checkpoint.clone() };
             if chain.put(&claim)? {
                 break;
@@ -46,6 +47,15 @@ impl Chain {
         let read = |name: &String| objects::read(chain.store.as_ref(), name);
         let checkpoint = chain.checkpoint.as_ref().map(read).transpose()?;
         Ok((chain, checkpoint))
+    }
+
+    /// What was committed last, for looking only: the chain stays with its owner.
+    ///
+    /// Fails with [`codes::STATE`] when the committed checkpoint is missing or damaged.
+    pub fn peek(store: Arc<dyn CheckpointStore>) -> Result<Option<Checkpoint>, Diagnostic> {
+        let mut chain = Self { store, writer: Writer(String::new()), last: 0, checkpoint: None };
+        chain.seek()?;
+        chain.checkpoint.as_ref().map(|name| objects::read(chain.store.as_ref(), name)).transpose()
     }
 
     /// Commits an epoch: afterwards a restart begins from it.
@@ -79,6 +89,18 @@ impl Chain {
         }
         self.last = number;
         Ok(())
+    }
+
+    /// Checkpoints without any link are what is left of a chain: a first start finds neither.
+    fn has_links(&self) -> Result<(), Diagnostic> {
+        if self.last > 0 {
+            return Ok(());
+        }
+        let left = self.store.list(objects::PREFIX).map_err(|error| io_error("list the state", &error))?;
+        match left.first() {
+            None => Ok(()),
+            Some(name) => Err(damaged(&link_name(1), &format!("no link is there, but {name} is"))),
+        }
     }
 
     fn follow(&mut self, number: u64) -> Result<Option<()>, Diagnostic> {

@@ -3,7 +3,7 @@
 use super::format::{self, Kind};
 use super::store::CheckpointStore;
 use acme_connect::Prepared;
-use acme_types::{Diagnostic, Epoch, Positions, codes};
+use acme_types::{Diagnostic, Epoch, Positions, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct Checkpoint {
 /// Checkpoints and links that are kept behind the committed one.
 pub(super) const KEPT: u64 = 8;
 
-const PREFIX: &str = "checkpoint-";
+pub(super) const PREFIX: &str = "checkpoint-";
 
 /// Stores a checkpoint; the name holds its epoch, its writer and the hash of its content.
 pub(crate) fn put(
@@ -75,5 +75,5 @@ pub(super) fn damaged(name: &str, cause: &str) -> Diagnostic {
 }
 
 pub(super) fn io_error(what: &str, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::new(&codes::DISK, format!("cannot {what}: {error}"))
+    disk_fault(what, error)
 }

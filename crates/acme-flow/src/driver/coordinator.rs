@@ -158,7 +158,7 @@ async fn start(
             held: false,
             clock: clock.clone(),
             stats: stats.clone(),
-            letter_writer: LetterWriter::new(sink.format),
+            letter_writer: LetterWriter::new(sink.format.as_ref()),
             streams: job.sources.iter().map(|_| Stream::default()).collect(),
             name: sink.name.clone(),
             sink: sink.sink,
@@ -331,7 +331,7 @@ impl Coordinator {
             }
         }
         self.epoch = epoch;
-        if !any_moved && !last {
+        if !any_moved && !last && !self.has_finished(&prepared) {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
@@ -360,6 +360,14 @@ impl Coordinator {
         }
         self.committed = checkpoint;
         Ok(true)
+    }
+
+    /// Whether a destination has something to make visible although no row moved, such as a file whose time is over. A
+    /// destination's own transaction is not begun for that.
+    fn has_finished(&self, prepared: &BTreeMap<String, String>) -> bool {
+        let before = &self.committed.sinks;
+        let other = |(name, now): (&String, &String)| before.get(name).is_some_and(|before| before != now);
+        matches!(self.commit, Commit::Chain(_)) && prepared.iter().any(other)
     }
 
     /// Makes a checkpoint the committed one; `false` where the run is to end at once instead.

@@ -21,7 +21,7 @@ pub(super) struct LetterWriter {
 }
 
 impl LetterWriter {
-    pub(super) fn new(format: Option<Format>) -> Self {
+    pub(super) fn new(format: Option<&Format>) -> Self {
         let shape = Arc::new(dead_letter_shape());
         let encoder = format.map(|format| format.encoder(&shape));
         Self { shape, encoder }

@@ -27,10 +27,13 @@ impl JsonEncoder {
     #[must_use]
     pub fn new(shape: Shape) -> Self {
         let keys = shape.columns.iter().map(|(name, _)| key(name)).collect();
-        let options =
-            EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(OurTypes));
-        Self { shape, keys, options }
+        Self { shape, keys, options: cell_options() }
     }
+}
+
+/// How single values are written.
+pub(crate) fn cell_options() -> EncoderOptions {
+    EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(OurTypes))
 }
 
 impl Encode for JsonEncoder {

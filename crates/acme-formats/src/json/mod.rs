@@ -11,6 +11,7 @@ mod value;
 
 pub use decode::{Decoder, Wanted};
 pub use encode::JsonEncoder;
+pub(crate) use encode::cell_options;
 pub use number::{WIDE_NUMBER, parse_wide, write_wide};
 pub use read::read_member;
 pub use value::As;

@@ -71,12 +71,14 @@ impl Text<'_> {
         };
         for (at, stream) in streams.iter().enumerate() {
             self.line(format_args!("  yields    {}", content(stream)));
-            let decoded = pipeline.offline.decoded[index][at].iter();
-            let decoded: Vec<String> =
-                decoded.map(|field| format!("{} as {:?}", field.path, field.kind).to_lowercase()).collect();
-            if matches!(stream.content, Content::Documents(_)) {
-                let fields = if decoded.is_empty() { "nothing".to_owned() } else { decoded.join(", ") };
-                self.line(format_args!("  decodes   {fields}; the document travels as it came"));
+            let decoded = &pipeline.offline.decoded[index][at];
+            let fields = if decoded.is_empty() { "nothing".to_owned() } else { decoded.join(", ") };
+            match stream.content {
+                Content::Documents(_) => {
+                    self.line(format_args!("  decodes   {fields}; the document travels as it came"));
+                }
+                Content::Fields(..) => self.line(format_args!("  decodes   {fields}")),
+                Content::Columns(_) => {}
             }
         }
     }
@@ -221,6 +223,7 @@ impl Text<'_> {
 fn content(stream: &StreamInfo) -> String {
     match &stream.content {
         Content::Documents(format) => format!("{format:?} documents").to_lowercase().replace("json", "JSON"),
+        Content::Fields(_, names) => format!("CSV records of {}", names.join(", ")),
         Content::Columns(schema) => {
             let visible = schema.fields().iter().filter(|field| !field.name().starts_with("_meta."));
             visible

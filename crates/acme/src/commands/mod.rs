@@ -1,10 +1,12 @@
 //! The commands: one file each.
 
+mod decommission;
 mod dry_run;
 mod error;
 mod explain;
 mod json_schema;
 mod run;
+mod slots;
 mod status;
 mod stop;
 mod validate;
@@ -31,6 +33,10 @@ enum Command {
     Status(status::StatusOf),
     /// Commit what was read, then end a running pipeline.
     Stop(stop::StopRun),
+    /// Remove a pipeline for good: its run, what it created on its source's server, its state.
+    Decommission(decommission::Decommission),
+    /// Show the replication slots of PostgreSQL servers, whose they are, and how much log they hold back.
+    Slots(slots::Slots),
     /// Show what a pipeline does: its graph, what each step reads and keeps, what is guaranteed.
     Explain(explain::Explain),
     /// Print the JSON Schema of pipeline files, for editors.
@@ -46,6 +52,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Validate(validate) => validate.execute(),
         Command::Status(status) => status.execute(),
         Command::Stop(stop) => stop.execute(),
+        Command::Decommission(decommission) => decommission.execute(),
+        Command::Slots(slots) => slots.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::JsonSchema => json_schema::execute(),
         Command::Error(page) => page.execute(),

@@ -4,7 +4,7 @@ use super::{dry_run, note, print_all};
 use crate::control::{self, Monitor};
 use crate::pipeline::{self, Pipeline};
 use crate::progress;
-use crate::state::{Lock, Running};
+use crate::state::{Known, Lock, Running};
 use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
@@ -48,6 +48,7 @@ impl Run {
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];
         let _lock = Lock::take(&directory, &name).map_err(one)?;
+        Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
         let running = Running::begin(&directory, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
             let job = job(pipeline).await?;

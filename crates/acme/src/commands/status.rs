@@ -25,7 +25,7 @@ pub(super) struct StatusOf {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub(super) enum Output {
+pub(crate) enum Output {
     /// For people.
     Table,
     /// For programs.

@@ -147,7 +147,7 @@ fn now_is_the_tick_of_the_batch_and_not_of_the_plan() {
     );
     let child = place.spawn(&["run", "p.yaml"]);
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    place.write("in.jsonl", "{\"n\":1}\n{\"n\":2}\n");
+    place.append("in.jsonl", "{\"n\":2}\n");
     std::thread::sleep(std::time::Duration::from_millis(500));
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());

@@ -1,7 +1,9 @@
 //! A throw-away directory with a pipeline in it, and the binary run there.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub struct Place {
@@ -19,6 +21,13 @@ impl Place {
 
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("the directory can be written");
+    }
+
+    /// Adds to the end of a file, as a program that writes a log does.
+    pub fn append(&self, name: &str, text: &str) {
+        let mut file =
+            std::fs::OpenOptions::new().append(true).open(self.path(name)).expect("the file is there");
+        file.write_all(text.as_bytes()).expect("it can be written");
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -51,6 +60,21 @@ impl Place {
         text(&output.stderr)
     }
 
+    /// Runs on a terminal, which `script` makes, with this typed in; all that is shown on it.
+    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+        let mut command = Command::new("script");
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_acme"), arguments.join(" "));
+        command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(self.directory.path());
+        command.env("ACME_STATE_DIR", self.path("state")).env("DATABASE_URL", url);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
+        let mut input = child.stdin.take().expect("it is piped");
+        Write::write_all(&mut input, typed.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        drop(input);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs")
@@ -61,9 +85,77 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the output is UTF-8")
 }
 
+/// A run that stands still at a failpoint.
+pub struct Held {
+    pub child: Child,
+    mark: PathBuf,
+    /// It came there; otherwise it has ended before.
+    pub reached: bool,
+}
+
+impl Held {
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        let _ = std::fs::remove_file(self.mark);
+    }
+
+    /// Lets it go on; how it ended.
+    pub fn release(self) -> Output {
+        let _ = std::fs::remove_file(self.mark);
+        self.child.wait_with_output().expect("it ends")
+    }
+}
+
+impl Place {
+    /// Runs `p.yaml` until it comes to a place for the N-th time, or ends before.
+    pub fn hold(&self, point: &str, pass: u32) -> Held {
+        let marks = self.path("marks");
+        std::fs::create_dir_all(&marks).expect("it can be made");
+        let mark = marks.join(point);
+        let mut command = self.command(&["run", "p.yaml"]);
+        command.env("ACME_FAILPOINTS", format!("{}:{point}@{pass}", marks.display()));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        // A process that has ended is a zombie until it is waited for.
+        let stat = format!("/proc/{}/stat", child.id());
+        let ended = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+        };
+        until("the place or the end", || mark.exists() || ended());
+        let reached = mark.exists();
+        Held { child, mark, reached }
+    }
+
+    /// The same, and kills it there; whether it came there.
+    pub fn kill_at(&self, point: &str, pass: u32) -> bool {
+        let held = self.hold(point, pass);
+        let reached = held.reached;
+        held.kill();
+        reached
+    }
+}
+
 /// Commits that a pipeline has made so far: the number of its newest link.
 pub fn links(place: &Path) -> u64 {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix("link-")?.parse().ok()).max().unwrap_or(0)
+}
+
+/// Waits until something holds; a test that waits in vain fails.
+#[track_caller]
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks a run to commit and end; what it said.
+pub fn stop(child: Child) -> Output {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    child.wait_with_output().expect("it ends")
 }

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
 mod changes;
+mod csv;
+mod disk;
 mod docs;
 mod errors;
 mod exactness;
@@ -11,9 +13,12 @@ mod files;
 mod harness;
 mod kills;
 mod lives;
+mod remains;
 mod replica;
 mod replica_faults;
 mod road;
+mod rotation;
+mod schema;
 mod schema_changes;
 mod seeing;
 mod tour;
