@@ -227,6 +227,9 @@ impl Postgres {
         let data = self.data();
         self.server = Some(Server::start(self.command("postgres")?.arg("-D").arg(&data))?);
         wait_for_port(self.port, PATIENCE)?;
+        if self.server.as_mut().is_some_and(Server::has_ended) {
+            bail!("port {} was taken by another process, and the server has ended", self.port);
+        }
         let port = self.port.to_string();
         run(Command::new("sh")
             .args(["-c", "until \"$0\" -q -h 127.0.0.1 -p \"$1\"; do sleep 0.05; done"])

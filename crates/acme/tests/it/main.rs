@@ -17,6 +17,7 @@ mod kills;
 mod lives;
 mod remains;
 mod replica;
+mod replica_faults;
 mod road;
 mod rotation;
 mod schema;
