@@ -25,6 +25,10 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// A connection that has lasted so long counts as good, so that the next failure is a first one.
 pub(crate) const STEADY: Duration = Duration::from_secs(60);
 
+/// Reads are so far apart while messages come one on the heels of another: the server sends each row by itself, and to wake
+/// a reader for each costs it more than the row.
+const PACE: Duration = Duration::from_millis(1);
+
 /// The task that follows the slot.
 pub(crate) struct Follower {
     settings: Arc<Settings>,
@@ -118,13 +122,19 @@ impl Follower {
         let mut ticks = interval(period.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.heard = Instant::now();
+        let mut read = Instant::now();
         loop {
             let due = self.due.unwrap_or_else(Instant::now);
             tokio::select! {
                 filled = connection.fill() => {
                     filled?;
+                    let at_once = read.elapsed() < PACE;
                     self.drain(&mut connection, &mut ticks).await?;
                     self.heard = Instant::now();
+                    if at_once {
+                        connection.rest(PACE).await?;
+                    }
+                    read = Instant::now();
                 }
                 () = sleep_until(due), if self.due.is_some() => self.flush(&mut connection, &mut ticks).await?,
                 changed = self.confirmed.changed() => {

@@ -80,6 +80,7 @@ pub(crate) type Row = Vec<Option<String>>;
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Closed,
 }
 
 /// A connection that is ready for queries.
@@ -204,17 +205,19 @@ impl Connection {
                 stream.write_all(bytes).await?;
                 stream.flush().await?;
             }
+            Stream::Closed => return Err(WireError::Closed),
         }
         Ok(())
     }
 
     /// Waits for more bytes. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> Result<(), WireError> {
-        // Grows with what has come, never with what a message says of its own length.
-        self.inbox.reserve(READ.min(self.inbox.len().max(16 << 10)));
+        // Room for one read, never for what a message says of its own length.
+        self.inbox.reserve(READ);
         let count = match &mut self.stream {
             Stream::Plain(stream) => stream.read_buf(&mut self.inbox).await?,
             Stream::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
+            Stream::Closed => 0,
         };
         if count == 0 { Err(WireError::Closed) } else { Ok(()) }
     }
@@ -245,6 +248,22 @@ impl Connection {
             let asked = timeout(CONNECT, other.value(&query)).await.unwrap_or_else(|_| Err(silence(CONNECT)));
             Ok(asked?.is_some_and(|at_work| at_work == "t"))
         })
+    }
+
+    /// Lets the other side send undisturbed for a while. A socket that the runtime watches wakes it with every packet, also
+    /// when nobody reads, and the sender pays for that; so it is not watched meanwhile. TLS goes on at once.
+    ///
+    /// A connection whose rest is cancelled is closed.
+    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), WireError> {
+        match std::mem::replace(&mut self.stream, Stream::Closed) {
+            Stream::Plain(stream) => {
+                let stream = stream.into_std()?;
+                tokio::time::sleep(time).await;
+                self.stream = Stream::Plain(TcpStream::from_std(stream)?);
+            }
+            other => self.stream = other,
+        }
+        Ok(())
     }
 
     /// The bytes that have come and were not taken yet.

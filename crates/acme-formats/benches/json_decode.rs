@@ -46,7 +46,7 @@ fn main() {
     show("nested, floats, booleans, arrays", NESTED, &nested);
     show("1 % broken lines", BID, &broken);
     show("lines end with CR LF", BID, &|random, text| {
-        with(text, |text| bid(random, text), |text| text + "\r")
+        with(text, |text| bid(random, text), |text| text + "\r");
     });
 }
 

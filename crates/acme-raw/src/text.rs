@@ -49,7 +49,7 @@ fn plain(chunk: [u8; STEP]) -> (usize, bool) {
     const HIGH: u64 = ONES * 0x80;
     // The highest bit of each byte that is below `limit`; exact up to the first such byte, which is all that counts.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
-    let is = |word: u64, byte: u8| below(word ^ ONES * u64::from(byte), 1);
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let words = words(chunk);
     let stops = words.map(|word| is(word, b'"') | is(word, b'\\') | below(word, 0x20));
     let first = match stops {
