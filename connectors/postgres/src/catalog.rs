@@ -13,6 +13,12 @@ use std::sync::Arc;
 /// Types that users have made are not there: another database does not know them.
 pub(crate) const SQL_TYPE: &str = "postgres.type";
 
+/// The metadata of a field that says what rows from before the column have in it: [`EMPTY`], `=` and a value as the type
+/// prints it, or nothing that could be known. For destinations that add the column to a table with such rows.
+pub(crate) const BEFORE: &str = "postgres.before";
+/// They have NULL.
+pub(crate) const EMPTY: &str = "NULL";
+
 /// A table as it is now.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -51,16 +57,23 @@ pub(crate) struct TableColumn {
     pub(crate) sql_type: String,
     /// What rows from before the column have in it: `pg_attribute.attmissingval`, as the type prints it.
     pub(crate) missing: Option<String>,
+    /// It has a default or is never NULL: without [`Self::missing`] rows from before it may hold anything.
+    pub(crate) filled: bool,
 }
 
 impl TableColumn {
     pub(crate) fn field(&self) -> Field {
         let field = self.kind.field(&self.name);
-        if self.sql_type.is_empty() {
-            return field;
-        }
         let mut metadata = field.metadata().clone();
-        metadata.insert(SQL_TYPE.to_owned(), self.sql_type.clone());
+        if !self.sql_type.is_empty() {
+            metadata.insert(SQL_TYPE.to_owned(), self.sql_type.clone());
+        }
+        let before = match &self.missing {
+            Some(value) => format!("={value}"),
+            None if self.filled => String::new(),
+            None => EMPTY.to_owned(),
+        };
+        metadata.insert(BEFORE.to_owned(), before);
         field.with_metadata(metadata)
     }
 }
@@ -289,7 +302,8 @@ async fn columns(
          SELECT a.attname, a.atttypid, a.atttypmod, t.typname, t.typcategory, b.typmod, coalesce(e.typname, ''), \
          a.attgenerated, a.attnum, format_type(a.atttypid, a.atttypmod), \
          CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END, \
-         CASE WHEN t.oid < 16384 THEN format_type(t.oid, b.typmod) ELSE '' END \
+         CASE WHEN t.oid < 16384 THEN format_type(t.oid, b.typmod) ELSE '' END, \
+         a.attnotnull OR a.atthasdef OR a.attidentity <> '' \
          FROM base b JOIN pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
          JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' \
          LEFT JOIN pg_type e ON e.oid = t.typelem ORDER BY a.attnum"
@@ -307,6 +321,7 @@ async fn columns(
             key: key.iter().any(|key| key == text(row, 0)),
             missing: row[10].clone(),
             sql_type: text(row, 11).to_owned(),
+            filled: flag(row, 12),
         }
     };
     let is_sent = |row: &&Row| match listed {

@@ -149,6 +149,7 @@ mod tests {
             key: *attnum == 1,
             missing: None,
             sql_type: "integer".to_owned(),
+            filled: false,
         };
         Table {
             name: TableName { schema: "public".to_owned(), table: "t".to_owned() },

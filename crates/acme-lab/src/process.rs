@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,9 +37,22 @@ pub(crate) fn once(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result
     Ok(done)
 }
 
-/// A loopback port that is free now.
+/// A loopback port that is free now, and not one of those that the system gives to outgoing connections: such a one could be
+/// taken before a server has started.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at once begin at places of their own.
+    let begin = std::process::id().wrapping_mul(7_919);
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(131, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + begin.wrapping_add(step) % COUNT).expect("it is below 32,000");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no loopback port is free")
 }
 
 /// Waits until something listens on a loopback port.
@@ -100,6 +114,11 @@ impl Server {
         set(&mut shell);
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self(shell.spawn().with_context(|| format!("cannot start {}", program.display()))?))
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// The id of the process.

@@ -6,11 +6,11 @@
 
 use super::cells::Cells;
 use super::config::{Mode, SinkSettings, Truncate};
-use super::ddl;
 use super::input::{self, Columns, Operation, Operations};
 use super::plan::{Plan, Sent, UNDO};
 use super::session::{Meaning, Session, meaning, words};
 use super::target::{Name, Target, create_table, shown, sql};
+use super::{ddl, grow};
 use crate::catalog::Fault;
 use crate::copy::SIGNATURE;
 use crate::wire::{ServerError, WireError, ident};
@@ -173,15 +173,27 @@ impl Tables {
                 let columns = ddl::typed(&columns);
                 self.create(settings, session, name, &columns, &key(&columns)).await?;
             }
-            return Ok(columns);
+            let target = &self.known.get(name).expect("it was created otherwise").target;
+            let (columns, grown) = grow::typed(settings, session, target, columns).await?;
+            return self.again(session, name, grown).await.map(|()| columns);
         }
         let encoded = input::encode(rows)?;
         if !self.known.contains_key(name) {
             let columns = ddl::documents(&encoded);
             self.create(settings, session, name, &columns, &key(&columns)).await?;
         }
-        let known = self.known.get(name).expect("it was created otherwise");
-        Ok(Columns::documents(&encoded, &known.target))
+        let target = &self.known.get(name).expect("it was created otherwise").target;
+        let grown = grow::documents(settings, session, target, &encoded).await?;
+        self.again(session, name, grown).await?;
+        Ok(Columns::documents(&encoded, &self.known[name].target))
+    }
+
+    /// Looks at a table again that has grown.
+    async fn again(&mut self, session: &mut Session, name: &Name, grown: bool) -> Result<(), Fault> {
+        if grown && let Some(target) = Target::find(session, name).await? {
+            self.known.insert(name.clone(), Known::new(target));
+        }
+        Ok(())
     }
 
     async fn create(
@@ -270,16 +282,7 @@ impl Known {
         let table = || shown(&self.target.name);
         let mut cells = Vec::with_capacity(columns.columns.len());
         for (name, field, array) in &columns.columns {
-            let Some(column) = self.target.column(name) else {
-                let message = format!("table {} has no column \"{name}\"", table());
-                let help = format!(
-                    "run: ALTER TABLE {} ADD COLUMN {} {}; or leave it out of the rows",
-                    sql(&self.target.name),
-                    ident(name),
-                    ddl::sql_type(field)
-                );
-                return Err(settings.user(message, help).at(&settings.at_table).into());
-            };
+            let column = self.target.column(name).expect("the table has grown to have it");
             if column.generated {
                 let message = format!("column \"{name}\" of table {} is computed by the server", table());
                 return Err(settings.user(message, "leave it out of the rows").at(&settings.at_table).into());

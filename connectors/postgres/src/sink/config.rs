@@ -37,6 +37,13 @@ pub(super) static SPEC: Spec = Spec {
             "true",
             "Create a schema or table that does not exist, from the columns of its first rows, and print the statement.",
         ),
+        Field::optional(
+            "new_columns",
+            Kind::Choice(&["add", "ignore", "error"]),
+            "What becomes of columns that rows have and the table has not: `add` adds them to the table and prints the \
+             statement, `ignore` leaves them out, `error` stops in front of the row. By default columns of a source's table are \
+             added, unless `create: false`; other columns stop; members of documents are left out.",
+        ),
         Field::defaulted(
             "truncate",
             Kind::Choice(&["apply", "ignore", "reject"]),
@@ -62,6 +69,14 @@ pub(crate) enum Mode {
     Append,
 }
 
+/// What becomes of columns that the table does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewColumns {
+    Add,
+    Ignore,
+    Error,
+}
+
 /// What a TRUNCATE of the source does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Truncate {
@@ -80,6 +95,8 @@ pub(crate) struct SinkSettings {
     /// Empty follows the stream or the table.
     pub(crate) key: Vec<String>,
     pub(crate) create: bool,
+    /// `None` follows the rows.
+    pub(crate) new_columns: Option<NewColumns>,
     pub(crate) truncate: Truncate,
     pub(crate) position_table: (String, String),
     /// Where `connection`, `table` and `key` stand, for messages.
@@ -125,6 +142,12 @@ impl SinkSettings {
             mode,
             key,
             create: config.bool("create").copied().unwrap_or(true),
+            new_columns: match text("new_columns") {
+                "add" => Some(NewColumns::Add),
+                "ignore" => Some(NewColumns::Ignore),
+                "error" => Some(NewColumns::Error),
+                _ => None,
+            },
             truncate: match text("truncate") {
                 "ignore" => Truncate::Ignore,
                 "reject" => Truncate::Reject,

@@ -1,7 +1,7 @@
 //! The destination: keeps tables equal to a stream, or adds rows to them, in one transaction an epoch.
 //!
-//! [`input`] finds the table and the columns of rows, [`target`] knows the tables, [`plan`] has the statements, [`apply`] writes
-//! a batch, [`position`] fences the transaction, [`session`] talks to the server.
+//! [`input`] finds the table and the columns of rows, [`target`] knows the tables, [`grow`] adds columns to them, [`plan`] has the
+//! statements, [`apply`] writes a batch, [`position`] fences the transaction, [`session`] talks to the server.
 //!
 //! # Why nothing is lost, doubled or overtaken
 //!
@@ -19,6 +19,7 @@ mod apply;
 mod cells;
 mod config;
 mod ddl;
+mod grow;
 mod input;
 mod plan;
 mod position;

@@ -72,8 +72,19 @@ impl Template {
 /// One of the two parts, and what follows it.
 fn part(text: &str) -> Result<(Vec<Part>, &str), String> {
     if let Some(quoted) = text.strip_prefix('"') {
-        let (name, rest) = quoted.split_once('"').ok_or("a quote is never closed")?;
-        return Ok((placeholders(name)?, rest));
+        // A quote within is written twice, as in SQL.
+        let (mut name, mut rest) = (String::new(), quoted);
+        loop {
+            let (part, after) = rest.split_once('"').ok_or("a quote is never closed")?;
+            name.push_str(part);
+            match after.strip_prefix('"') {
+                Some(after) => {
+                    name.push('"');
+                    rest = after;
+                }
+                None => return Ok((placeholders(&name)?, after)),
+            }
+        }
     }
     let end = text.find('.').unwrap_or(text.len());
     Ok((placeholders(&text[..end])?, &text[end..]))
@@ -119,6 +130,8 @@ mod tests {
         check("{schema}.{table}", ("shop", "users"));
         check("replica.{table}_v1", ("replica", "users_v1"));
         check("\"a.b\".\"{schema}.{table}\"", ("a.b", "shop.users"));
+        check("\"Order Items\"", ("public", "Order Items"));
+        check("\"a\"\"b\".\"\"\"\"", ("a\"b", "\""));
         check("\"; DROP TABLE x --\"", ("public", "; DROP TABLE x --"));
         assert_eq!(Template::parse("a.b").unwrap().fixed(), Some(("a".into(), "b".into())));
         assert_eq!(Template::parse("{table}").unwrap().fixed(), None);

@@ -51,6 +51,13 @@ pub(crate) fn read(store: &dyn CheckpointStore, name: &str) -> Result<Checkpoint
     format::read(Kind::Checkpoint, &bytes).map_err(|cause| damaged(name, &cause))
 }
 
+/// Whether a checkpoint was stored behind the first one, which is done only when the first one is committed.
+pub(crate) fn has_progress(store: &dyn CheckpointStore) -> Result<bool, Diagnostic> {
+    let names = store.list(PREFIX).map_err(|error| io_error("read the state", &error))?;
+    let epoch = |name: &String| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u64>().ok();
+    Ok(names.iter().filter_map(epoch).any(|epoch| epoch > Epoch::default().next().0))
+}
+
 /// Removes checkpoints that no restart can need. Only the owner does, and only after a commit. Failing here harms nothing:
 /// what stays is removed after the next commit.
 pub(crate) fn tidy(store: &dyn CheckpointStore, committed: &str) {

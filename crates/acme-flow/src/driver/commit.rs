@@ -28,7 +28,10 @@ impl Commit {
                 let committed = match point.claim(&writer.0).await? {
                     Some(name) => Some(objects::read(store.as_ref(), &name)?),
                     // The first run with this destination: a pipeline that has committed to the chain so far goes on from there.
-                    None => Chain::claim(store.clone(), writer.clone())?.1,
+                    None => match Chain::claim(store.clone(), writer.clone())?.1 {
+                        None if objects::has_progress(store.as_ref())? => return Err(forgotten()),
+                        chained => chained,
+                    },
                 };
                 Ok((Self::Sink { index, store, writer }, committed))
             }
@@ -90,6 +93,15 @@ impl Commit {
             objects::tidy(store.as_ref(), name);
         }
     }
+}
+
+/// The destination does not know the pipeline any more, or is another one: nothing says how far it is.
+fn forgotten() -> Diagnostic {
+    let message = "the destination that keeps the pipeline's progress has none, but its state shows that it has run before";
+    Diagnostic::new(&codes::STATE, message).help(
+        "bring the destination's table of positions back or name the former destination; or remove the state directory to start \
+         again from the beginning of the sources, where rows that are only added come twice",
+    )
 }
 
 /// Whether an epoch's commit is still under way.

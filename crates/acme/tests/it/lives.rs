@@ -73,6 +73,11 @@ impl Life {
         assert!(success, "{words}");
     }
 
+    /// What it said, if it has ended.
+    pub fn last_words(&mut self) -> String {
+        if self.is_alive() { String::new() } else { self.words() }
+    }
+
     /// What it said, once it has ended.
     fn words(&mut self) -> String {
         use std::io::Read;
