@@ -50,8 +50,8 @@ pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, D
     result
 }
 
-/// Milliseconds that threads have to end.
-const PATIENCE: u32 = 2_000;
+/// How long threads have to end.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 struct Threads {
     handles: Vec<JoinHandle<()>>,
@@ -97,12 +97,12 @@ impl Threads {
     /// Waits for the threads, but not for ever: one may be inside a call of the operating system that does not return. It
     /// holds nothing that is committed, so it may be left behind.
     async fn join(self) {
-        for _ in 0..PATIENCE {
-            if self.handles.iter().all(JoinHandle::is_finished) {
-                return;
+        let ended = async {
+            while !self.handles.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        };
+        let _ = tokio::time::timeout(PATIENCE, ended).await;
     }
 }
 
