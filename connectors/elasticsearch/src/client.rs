@@ -152,7 +152,8 @@ impl Client {
             }
             read.extend_from_slice(&part);
         }
-        Ok(Reply { status, body: read.freeze(), from, location })
+        let body = if status < 300 { read.freeze() } else { self.login.hide(read.freeze()) };
+        Ok(Reply { status, body, from, location })
     }
 
     /// No reply, or not the whole of it.

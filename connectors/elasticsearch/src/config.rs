@@ -3,7 +3,10 @@
 use crate::index_name::IndexName;
 use acme_connect::Context;
 use acme_types::{Config, Diagnostic, Secret, codes};
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use reqwest::{Certificate, Url};
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +24,27 @@ pub(crate) enum Login {
     None,
     Basic(String, Secret),
     ApiKey(Secret),
+}
+
+impl Login {
+    /// A reply without the secrets in it: a refusal may repeat what it refuses.
+    pub(crate) fn hide(&self, reply: Bytes) -> Bytes {
+        let secret = match self {
+            Self::None => return reply,
+            // A key that stands alone in an address is sent as the user.
+            Self::Basic(user, password) if password.reveal().is_empty() => user,
+            Self::Basic(_, password) | Self::ApiKey(password) => password.reveal(),
+        };
+        // As JSON writes it, and as it is.
+        let written = serde_json::to_string(secret).expect("text is always valid JSON");
+        let mut text = String::from_utf8_lossy(&reply).into_owned();
+        for form in [written.trim_matches('"'), secret] {
+            if !form.is_empty() && text.contains(form) {
+                text = text.replace(form, "***");
+            }
+        }
+        text.into()
+    }
 }
 
 /// All keys.
@@ -127,7 +151,14 @@ fn urls(config: &Config, login: &mut Login) -> Result<Vec<Url>, Diagnostic> {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(fault("\"url\" must begin with http:// or https://".to_owned()));
         }
-        if let (user, Some(password)) = (url.username().to_owned(), url.password().map(str::to_owned)) {
+        // A key alone, without a password, is a login too.
+        if !url.username().is_empty() || url.password().is_some() {
+            let plain = |text: &str| {
+                let decoded = percent_decode_str(text).decode_utf8();
+                let reason = "the user and password in \"url\" are not UTF-8 text";
+                decoded.map(Cow::into_owned).map_err(|_| fault(reason.to_owned()))
+            };
+            let (user, password) = (plain(url.username())?, plain(url.password().unwrap_or_default())?);
             if matches!(login, Login::None) {
                 *login = Login::Basic(user, Secret::new(password));
             }

@@ -15,7 +15,9 @@
 //! - Would a repeated copy carry S's own place, a change between P and S would be refused as older, and a row whose
 //!   transaction S did not see yet would be lost. The first point has no such hole.
 
-use crate::catalog::{Fault, Table};
+use crate::catalog::{self, Fault, Table};
+use crate::changes;
+use crate::fault::is_transient;
 use crate::outlet::Outlet;
 use crate::pgoutput::Value;
 use crate::position::{Copying, Phase};
@@ -23,8 +25,9 @@ use crate::reader::{Reader, Short};
 use crate::recover::Snapshot;
 use crate::rows::{RowMeta, TableRows};
 use crate::settings::Settings;
+use crate::stream::STEADY;
 use crate::wire::{Connection, WireError, ident, literal, server_error, unexpected};
-use acme_connect::failpoint;
+use acme_connect::{Backoff, Extent, failpoint};
 use acme_types::{Diagnostic, Lsn};
 use arrow::array::RecordBatch;
 use std::collections::VecDeque;
@@ -32,6 +35,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Connections that copy at the same time.
 const WORKERS: usize = 2;
@@ -83,61 +87,151 @@ impl Kept {
     }
 }
 
-/// Copies every table that is not done, and moves on to `then` with the last chunk. Gives the keeping connection back.
-pub(crate) async fn copy(
-    settings: &Arc<Settings>,
-    tables: &[Arc<Table>],
-    kept: Kept,
-    mut copying: Copying,
-    then: Phase,
-    outlet: &Outlet,
-) -> Result<Connection, Diagnostic> {
-    let jobs = jobs(tables, &copying);
-    let mut left: Vec<usize> =
-        (0..tables.len()).map(|at| jobs.iter().filter(|job| job.stream == at).count()).collect();
-    let count = jobs.len();
-    let jobs = Arc::new(Mutex::new(jobs));
-    let (sender, mut inbox) = mpsc::channel(WORKERS);
-    let mut workers = JoinSet::new();
-    for _ in 0..WORKERS.min(count) {
-        let worker = Worker {
-            settings: settings.clone(),
-            tables: tables.to_vec(),
-            snapshot: kept.snapshot.clone(),
-            jobs: jobs.clone(),
-            lsn: Lsn(copying.point),
-            sender: sender.clone(),
-        };
-        workers.spawn(worker.run());
-    }
-    drop(sender);
-    // One chunk is held back, so that the last one can carry what follows the copy.
-    let mut held: Option<(usize, RecordBatch)> = None;
-    while let Some(copied) = inbox.recv().await {
-        match copied {
-            Copied::Finished(stream) => {
-                left[stream] -= 1;
-                if left[stream] == 0 {
-                    copying.done.insert(tables[stream].name.to_string());
+/// The copy of all tables.
+pub(crate) struct Copier<'a> {
+    pub(crate) settings: &'a Arc<Settings>,
+    pub(crate) tables: &'a [Arc<Table>],
+    pub(crate) copying: Copying,
+    pub(crate) outlet: &'a Outlet,
+    /// One chunk is held back, so that the last one can carry what follows the copy.
+    pub(crate) held: Option<(usize, RecordBatch)>,
+    pub(crate) extent: Arc<Extent>,
+    /// Rows of each table that were copied, and count as long as the table need not be copied again.
+    pub(crate) counts: Vec<usize>,
+}
+
+impl Copier<'_> {
+    /// Copies every table that is not done, and moves on to `then` with the last chunk. When the connection fails, the
+    /// tables that are not finished are copied again. Gives the keeping connection back, if it lasted.
+    pub(crate) async fn run(mut self, kept: Kept, then: Phase) -> Result<Option<Connection>, Diagnostic> {
+        let (mut kept, mut backoff) = (Some(kept), Backoff::new(self.copying.point));
+        let mut first = true;
+        loop {
+            let (done, began) = (self.copying.done.len(), Instant::now());
+            let fault = match self.attempt(kept.take()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(connection)) => {
+                    let empty = || (0, TableRows::new(self.tables[0].clone(), true).finish());
+                    let (stream, batch) = self.held.take().unwrap_or_else(empty);
+                    self.outlet.send(Ok(self.outlet.chunk(stream, batch, then, self.copying.point))).await;
+                    self.extent.end();
+                    return Ok(Some(connection).filter(|_| first));
+                }
+                Err(fault) => fault,
+            };
+            first = false;
+            for (table, count) in self.tables.iter().zip(&mut self.counts) {
+                if !self.copying.done.contains(&table.name.to_string()) {
+                    self.extent.take_back(std::mem::take(count));
                 }
             }
-            Copied::Rows(stream, batch) => {
-                if let Some((stream, batch)) = held.replace((stream, batch)) {
-                    failpoint("postgres.copy");
-                    let phase = Phase::Copy(copying.clone());
-                    if !outlet.send(Ok(outlet.chunk(stream, batch, phase, copying.point))).await {
-                        return Ok(kept.connection);
+            if self.copying.done.len() > done || began.elapsed() > STEADY {
+                backoff = Backoff::new(self.copying.point);
+            }
+            if !matches!(&fault, Fault::Wire(error) if is_transient(error)) {
+                return Err(self.explain(fault).await);
+            }
+            match backoff.wait() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(self.settings.explain(fault)),
+            }
+        }
+    }
+
+    /// A table that was changed while it was copied fails in many ways, so it is looked at again.
+    async fn explain(&self, fault: Fault) -> Diagnostic {
+        let look = async {
+            let mut sql = Connection::open(&self.settings.address, false).await?;
+            catalog::tables(&mut sql, self.settings).await
+        };
+        let Ok(now) = look.await else { return self.settings.explain(fault) };
+        let pairs = self.tables.iter().zip(&now);
+        let changes: Vec<String> = pairs.flat_map(|(then, now)| changes::between(then, now)).collect();
+        if changes.is_empty() || !self.settings.cdc {
+            return self.settings.explain(fault);
+        }
+        self.settings.reshaped(&changes)
+    }
+
+    /// One life of the connections; a new snapshot where there is none.
+    async fn attempt(&mut self, kept: Option<Kept>) -> Result<Option<Connection>, Fault> {
+        let kept = match kept {
+            Some(kept) => kept,
+            None => {
+                let connection = Connection::open(&self.settings.address, false).await?;
+                Kept::after(connection, self.copying.horizon).await?
+            }
+        };
+        let jobs = jobs(self.tables, &self.copying);
+        let mut left: Vec<usize> =
+            (0..self.tables.len()).map(|at| jobs.iter().filter(|job| job.stream == at).count()).collect();
+        let count = jobs.len();
+        let jobs = Arc::new(Mutex::new(jobs));
+        let (sender, mut inbox) = mpsc::channel(WORKERS);
+        let mut workers = JoinSet::new();
+        for _ in 0..WORKERS.min(count) {
+            let worker = Worker {
+                settings: self.settings.clone(),
+                tables: self.tables.to_vec(),
+                snapshot: kept.snapshot.clone(),
+                jobs: jobs.clone(),
+                lsn: Lsn(self.copying.point),
+                sender: sender.clone(),
+            };
+            workers.spawn(worker.run());
+        }
+        drop(sender);
+        loop {
+            let copied = tokio::select! {
+                copied = inbox.recv() => copied,
+                // The others end with the first that fails.
+                Some(ended) = workers.join_next() => {
+                    ended.unwrap_or(Ok(()))?;
+                    continue;
+                }
+            };
+            match copied {
+                // It is the end only if none of them failed.
+                None => {
+                    while let Some(ended) = workers.join_next().await {
+                        ended.unwrap_or(Ok(()))?;
+                    }
+                    return Ok(Some(kept.connection));
+                }
+                Some(Copied::Finished(stream)) => {
+                    left[stream] -= 1;
+                    if left[stream] == 0 {
+                        self.copying.done.insert(self.tables[stream].name.to_string());
+                    }
+                }
+                Some(Copied::Rows(stream, batch)) => {
+                    self.extent.add(batch.num_rows());
+                    self.counts[stream] += batch.num_rows();
+                    if let Some((stream, batch)) = self.held.replace((stream, batch)) {
+                        failpoint("postgres.copy");
+                        let phase = Phase::Copy(self.copying.clone());
+                        let chunk = self.outlet.chunk(stream, batch, phase, self.copying.point);
+                        if !self.outlet.send(Ok(chunk)).await {
+                            return Ok(None);
+                        }
                     }
                 }
             }
         }
     }
-    while let Some(ended) = workers.join_next().await {
-        ended.unwrap_or(Ok(())).map_err(|fault| settings.explain(fault))?;
+}
+
+/// About how many rows are to be copied, as the server's planner thinks; `None` where it cannot be asked.
+pub(crate) async fn expected(settings: &Settings, tables: &[Arc<Table>], copying: &Copying) -> Option<u64> {
+    let mut sql = Connection::open(&settings.address, false).await.ok()?;
+    let mut rows = 0;
+    for table in tables.iter().filter(|table| !copying.done.contains(&table.name.to_string())) {
+        let filter = table.filter.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+        let plan = sql.value(&format!("EXPLAIN SELECT FROM {}{filter}", table.sql())).await.ok()??;
+        let (_, number) = plan.split_once("rows=")?;
+        rows += number.split(' ').next()?.parse::<u64>().ok()?;
     }
-    let (stream, batch) = held.unwrap_or_else(|| (0, TableRows::new(tables[0].clone(), true).finish()));
-    outlet.send(Ok(outlet.chunk(stream, batch, then, copying.point))).await;
-    Ok(kept.connection)
+    Some(rows)
 }
 
 /// Copies the first rows of every table, in one transaction that leaves no trace.
@@ -252,7 +346,7 @@ impl Worker {
                 }
             }
             bytes::Buf::advance(connection.inbox(), at);
-            connection.fill().await?;
+            connection.await_more().await?;
         }
     }
 
@@ -270,7 +364,7 @@ impl Worker {
 /// `format` calls that function; a cast to text may be another one (`inet` gets a netmask). A composite of NULLs is not
 /// NULL, so `num_nulls` asks.
 fn query(table: &Table, job: &Job) -> String {
-    let column = |column: &crate::catalog::TableColumn| {
+    let column = |column: &catalog::TableColumn| {
         let name = ident(&column.name);
         if column.kind.is_printed() {
             format!("CASE num_nulls({name}) WHEN 0 THEN format('%s', {name}) END")

@@ -2,7 +2,8 @@
 
 use crate::assembler::beginning;
 use crate::catalog::{self, Fault, Table};
-use crate::copy::{self, Kept};
+use crate::copy::{self, Copier, Kept};
+use crate::fault::is_transient;
 use crate::outlet::{CHUNKS, Outlet, Read};
 use crate::position::{Copying, Phase, Place};
 use crate::recover::Snapshot;
@@ -10,7 +11,7 @@ use crate::settings::Settings;
 use crate::slot;
 use crate::stream::Follower;
 use crate::wire::Connection;
-use acme_connect::{Context, Source, SourceParts, StreamInfo, failpoint};
+use acme_connect::{Backoff, Context, Extent, Source, SourceParts, StreamInfo, failpoint};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::array::RecordBatch;
 use std::collections::BTreeSet;
@@ -21,7 +22,14 @@ use tokio::task::JoinHandle;
 pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Diagnostic> {
     let settings = Arc::new(Settings::parse(config, context)?);
     let (confirmed, _) = watch::channel(0);
-    let source = PostgresSource { settings, tables: Vec::new(), inbox: None, confirmed, task: None };
+    let source = PostgresSource {
+        settings,
+        tables: Vec::new(),
+        inbox: None,
+        confirmed,
+        task: None,
+        extent: Arc::default(),
+    };
     Ok(SourceParts { source: Box::new(source), streams: None })
 }
 
@@ -31,6 +39,8 @@ struct PostgresSource {
     inbox: Option<mpsc::Receiver<Read>>,
     confirmed: watch::Sender<u64>,
     task: Option<JoinHandle<()>>,
+    /// How far the copy is.
+    extent: Arc<Extent>,
 }
 
 impl Drop for PostgresSource {
@@ -70,20 +80,21 @@ impl Source for PostgresSource {
     async fn open(&mut self, from: &Positions) -> Result<Positions, Diagnostic> {
         let split = SplitId(if self.settings.cdc { self.settings.slot.clone() } else { "copy".to_owned() });
         let committed = from.get(&split).map(Place::parse).transpose()?;
-        let opened =
-            if self.settings.cdc { self.capture(committed).await } else { self.batch(committed).await };
-        let opened = opened.map_err(|fault| self.settings.explain(fault))?;
+        let opened = self.opened(committed).await?;
         if let Phase::Stream(streaming) = &opened.place.phase {
             self.confirmed.send_replace(streaming.lsn);
+        }
+        if let Phase::Copy(copying) = &opened.place.phase {
+            self.extent.begin(copy::expected(&self.settings, &self.tables, copying).await.unwrap_or(0));
         }
         let position = opened.place.position();
         let (sender, inbox) = mpsc::channel(CHUNKS);
         let outlet = Outlet::new(sender, split.clone(), opened.place.clone(), &self.tables);
         let (settings, tables) = (self.settings.clone(), self.tables.clone());
-        let confirmed = self.confirmed.subscribe();
+        let (confirmed, extent) = (self.confirmed.subscribe(), self.extent.clone());
         self.task = Some(tokio::spawn(async move {
             let sender = outlet.sender.clone();
-            if let Err(diagnostic) = work(settings, tables, opened, outlet, confirmed).await {
+            if let Err(diagnostic) = work(settings, tables, opened, outlet, confirmed, extent).await {
                 // Nobody receives when the source was closed.
                 let _ = sender.send(Err(diagnostic)).await;
             }
@@ -103,6 +114,10 @@ impl Source for PostgresSource {
             }
             None => Ok(None),
         }
+    }
+
+    fn extent(&self) -> Option<Arc<Extent>> {
+        Some(self.extent.clone())
     }
 
     async fn release(&mut self, upto: &Positions) -> Result<(), Diagnostic> {
@@ -126,6 +141,24 @@ struct Opened {
 }
 
 impl PostgresSource {
+    /// Finds its place. The server was there a moment ago, when the tables were described, so it is tried again.
+    async fn opened(&self, committed: Option<Place>) -> Result<Opened, Diagnostic> {
+        let mut backoff = Backoff::new(u64::from(std::process::id()));
+        loop {
+            let committed = committed.clone();
+            let opened =
+                if self.settings.cdc { self.capture(committed).await } else { self.batch(committed).await };
+            let fault = match opened {
+                Ok(opened) => return Ok(opened),
+                Err(fault) => fault,
+            };
+            match backoff.wait().filter(|_| matches!(&fault, Fault::Wire(error) if is_transient(error))) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(self.settings.explain(fault)),
+            }
+        }
+    }
+
     async fn capture(&self, committed: Option<Place>) -> Result<Opened, Fault> {
         let settings = &self.settings;
         let mut sql = Connection::open(&settings.address, false).await?;
@@ -188,6 +221,7 @@ async fn work(
     opened: Opened,
     outlet: Outlet,
     confirmed: watch::Receiver<u64>,
+    extent: Arc<Extent>,
 ) -> Result<(), Diagnostic> {
     let Opened { place, kept, mut replication } = opened;
     let from = match place.phase {
@@ -197,13 +231,16 @@ async fn work(
             let from = beginning(copying.point);
             let then = if settings.cdc { Phase::Stream(from.clone()) } else { Phase::Done };
             let Some(kept) = kept else { return Ok(()) };
-            let connection = copy::copy(&settings, &tables, kept, copying, then, &outlet).await?;
+            let (tables, outlet) = (&tables[..], &outlet);
+            let counts = vec![0; tables.len()];
+            let copier = Copier { settings: &settings, tables, copying, outlet, held: None, extent, counts };
+            let connection = copier.run(kept, then).await?;
             if !settings.cdc {
                 return Ok(());
             }
             failpoint("postgres.handover");
             // The other one stood idle for as long as the copy took, and is at worst a reason to connect again.
-            replication = replication.or(Some(connection));
+            replication = replication.or(connection);
             from
         }
     };

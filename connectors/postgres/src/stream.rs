@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::recover;
 use crate::settings::Settings;
 use crate::slot;
-use crate::wire::{Connection, WireError, frame, ident, literal, server_error, unexpected};
+use crate::wire::{Connection, WireError, frame, ident, literal, server_error, silence, unexpected};
 use acme_connect::{Backoff, failpoint};
 use acme_types::{Diagnostic, Lsn};
 use bytes::{Buf, BufMut, BytesMut};
@@ -22,6 +22,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 /// A batch leaves after this time even if it is not full.
 const LATENCY: Duration = Duration::from_millis(20);
+/// A connection that has lasted so long counts as good, so that the next failure is a first one.
+pub(crate) const STEADY: Duration = Duration::from_secs(60);
+
+/// Reads are so far apart while messages come one on the heels of another: the server sends each row by itself, and to wake
+/// a reader for each costs it more than the row.
+const PACE: Duration = Duration::from_millis(1);
 
 /// The task that follows the slot.
 pub(crate) struct Follower {
@@ -39,6 +45,8 @@ pub(crate) struct Follower {
     /// When rows that wait must leave.
     due: Option<Instant>,
     heartbeat: Instant,
+    /// When the server was heard last, or could not be because we were busy.
+    heard: Instant,
     progress: bool,
 }
 
@@ -64,6 +72,7 @@ impl Follower {
             wal_end: 0,
             due: None,
             heartbeat,
+            heard: Instant::now(),
             progress: false,
         }
     }
@@ -72,12 +81,13 @@ impl Follower {
     pub(crate) async fn run(mut self, mut first: Option<Connection>) -> Result<(), Diagnostic> {
         let mut backoff = Backoff::new(self.assembler.start().0);
         loop {
+            let began = Instant::now();
             let fault = match self.follow(first.take()).await {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             };
             self.assembler.reconnect();
-            if std::mem::take(&mut self.progress) {
+            if std::mem::take(&mut self.progress) || began.elapsed() > STEADY {
                 backoff = Backoff::new(self.assembler.start().0);
             }
             let wait = match &fault {
@@ -99,6 +109,7 @@ impl Follower {
         let timeout =
             connection.value("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'").await?;
         let timeout_ms = timeout.and_then(|text| text.parse().ok()).filter(|ms| *ms > 0).unwrap_or(60_000);
+        let silent = Duration::from_millis(timeout_ms);
         let start = format!(
             "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {})",
             ident(&self.settings.slot),
@@ -110,12 +121,20 @@ impl Follower {
         let period = self.settings.heartbeat.min(Duration::from_millis(timeout_ms / 4));
         let mut ticks = interval(period.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.heard = Instant::now();
+        let mut read = Instant::now();
         loop {
             let due = self.due.unwrap_or_else(Instant::now);
             tokio::select! {
                 filled = connection.fill() => {
                     filled?;
+                    let at_once = read.elapsed() < PACE;
                     self.drain(&mut connection, &mut ticks).await?;
+                    self.heard = Instant::now();
+                    if at_once {
+                        connection.rest(PACE).await?;
+                    }
+                    read = Instant::now();
                 }
                 () = sleep_until(due), if self.due.is_some() => self.flush(&mut connection, &mut ticks).await?,
                 changed = self.confirmed.changed() => {
@@ -124,7 +143,13 @@ impl Follower {
                     }
                     self.status(&mut connection).await?;
                 }
-                _ = ticks.tick() => self.status(&mut connection).await?,
+                _ = ticks.tick() => {
+                    // Each of our messages asks for an answer.
+                    if self.heard.elapsed() > silent {
+                        return Err(silence(silent).into());
+                    }
+                    self.status(&mut connection).await?;
+                }
             }
             if self.heartbeat <= Instant::now() {
                 self.heartbeat = Instant::now() + self.settings.heartbeat;
@@ -343,6 +368,7 @@ impl Follower {
                 }
             }
         };
+        self.heard = Instant::now();
         let Some(permit) = permit else { return Ok(()) };
         let Flushed { stream, batch, position } = flushed;
         let offset = position.lsn;
@@ -367,6 +393,6 @@ async fn send_status(connection: &mut Connection, wal_end: u64, confirmed: u64) 
     out.put_u64(confirmed);
     out.put_u64(confirmed);
     out.put_i64(0);
-    out.put_u8(0);
+    out.put_u8(1);
     connection.send(&out).await
 }

@@ -10,11 +10,14 @@ use bytes::{Buf, BytesMut};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::frontend;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 /// The longest message. The server's own limit for a row is 1 GiB.
@@ -23,6 +26,10 @@ const MESSAGE_MAX: usize = 1 << 30;
 const READ: usize = 256 << 10;
 /// How long a server may take to answer the first time.
 const CONNECT: Duration = Duration::from_secs(10);
+/// After so long without a byte where an answer is due, the server is asked on another connection what it is doing.
+const QUIET: Duration = Duration::from_secs(30);
+/// The kernel asks a silent peer after so long, and so often.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// What can go wrong on one connection.
 #[derive(Debug, thiserror::Error)]
@@ -73,28 +80,33 @@ pub(crate) type Row = Vec<Option<String>>;
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Closed,
 }
 
 /// A connection that is ready for queries.
 pub(crate) struct Connection {
     stream: Stream,
     inbox: BytesMut,
+    address: Address,
+    /// The server process at the other end.
+    pid: u32,
 }
 
 impl Connection {
     /// Connects and authenticates; `replication` asks for a walsender bound to the database.
     pub(crate) async fn open(address: &Address, replication: bool) -> Result<Self, WireError> {
-        let timed = tokio::time::timeout(CONNECT, Self::start(address, replication));
-        timed.await.unwrap_or_else(|_| {
-            Err(WireError::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s")))
-        })
+        let timed = timeout(CONNECT, Self::start(address, replication));
+        timed.await.unwrap_or_else(|_| Err(silence(CONNECT)))
     }
 
     async fn start(address: &Address, replication: bool) -> Result<Self, WireError> {
         let socket = TcpStream::connect((address.host.as_str(), address.port)).await?;
         socket.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+        SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
         let stream = negotiate(socket, address).await?;
-        let mut connection = Self { stream, inbox: BytesMut::with_capacity(16 << 10) };
+        let inbox = BytesMut::with_capacity(16 << 10);
+        let mut connection = Self { stream, inbox, address: address.clone(), pid: 0 };
         // The same settings on every connection, so that a value has one text form wherever it is read.
         let mut parameters = vec![
             ("user", address.user.as_str()),
@@ -128,8 +140,9 @@ impl Connection {
                 b'R' => self.answer(address, &body, &mut scram).await?,
                 b'E' => return Err(server_error(&body)),
                 b'Z' => return Ok(()),
-                // Parameters, the cancellation key, notices, and newer protocol options that we did not ask for.
-                b'S' | b'K' | b'N' | b'v' => {}
+                b'K' => self.pid = Reader(&body).u32()?,
+                // Parameters, notices, and newer protocol options that we did not ask for.
+                b'S' | b'N' | b'v' => {}
                 other => return Err(unexpected(other, "startup")),
             }
         }
@@ -192,19 +205,65 @@ impl Connection {
                 stream.write_all(bytes).await?;
                 stream.flush().await?;
             }
+            Stream::Closed => return Err(WireError::Closed),
         }
         Ok(())
     }
 
     /// Waits for more bytes. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> Result<(), WireError> {
-        // Grows with what has come, never with what a message says of its own length.
-        self.inbox.reserve(READ.min(self.inbox.len().max(16 << 10)));
+        // Room for one read, never for what a message says of its own length.
+        self.inbox.reserve(READ);
         let count = match &mut self.stream {
             Stream::Plain(stream) => stream.read_buf(&mut self.inbox).await?,
             Stream::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
+            Stream::Closed => 0,
         };
         if count == 0 { Err(WireError::Closed) } else { Ok(()) }
+    }
+
+    /// Waits for more bytes of an answer, however long the server works on it, but not for one that cannot come any more:
+    /// a connection may be lost without a sign.
+    pub(crate) async fn await_more(&mut self) -> Result<(), WireError> {
+        loop {
+            if let Ok(filled) = timeout(QUIET, self.fill()).await {
+                return filled;
+            }
+            if !self.is_at_work().await? {
+                // What it has sent may be on its way.
+                let last = timeout(Duration::from_secs(1), self.fill()).await;
+                return last.unwrap_or_else(|_| Err(silence(QUIET)));
+            }
+        }
+    }
+
+    /// Whether the server process at the other end works for us, and does not wait for us itself.
+    fn is_at_work(&self) -> Pin<Box<dyn Future<Output = Result<bool, WireError>> + Send>> {
+        let (address, pid) = (self.address.clone(), self.pid);
+        Box::pin(async move {
+            let query = format!(
+                "SELECT wait_event_type IS DISTINCT FROM 'Client' FROM pg_stat_activity WHERE pid = {pid}"
+            );
+            let mut other = Self::open(&address, false).await?;
+            let asked = timeout(CONNECT, other.value(&query)).await.unwrap_or_else(|_| Err(silence(CONNECT)));
+            Ok(asked?.is_some_and(|at_work| at_work == "t"))
+        })
+    }
+
+    /// Lets the other side send undisturbed for a while. A socket that the runtime watches wakes it with every packet, also
+    /// when nobody reads, and the sender pays for that; so it is not watched meanwhile. TLS goes on at once.
+    ///
+    /// A connection whose rest is cancelled is closed.
+    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), WireError> {
+        match std::mem::replace(&mut self.stream, Stream::Closed) {
+            Stream::Plain(stream) => {
+                let stream = stream.into_std()?;
+                tokio::time::sleep(time).await;
+                self.stream = Stream::Plain(TcpStream::from_std(stream)?);
+            }
+            other => self.stream = other,
+        }
+        Ok(())
     }
 
     /// The bytes that have come and were not taken yet.
@@ -220,7 +279,7 @@ impl Connection {
                 message.advance(body.start);
                 return Ok((tag, message));
             }
-            self.fill().await?;
+            self.await_more().await?;
         }
     }
 
@@ -267,6 +326,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// A connection on which nothing comes any more.
+pub(crate) fn silence(time: Duration) -> WireError {
+    let message = format!("nothing was heard from the server for {} s", time.as_secs().max(1));
+    WireError::Io(io::Error::new(io::ErrorKind::TimedOut, message))
 }
 
 async fn negotiate(mut socket: TcpStream, address: &Address) -> Result<Stream, WireError> {

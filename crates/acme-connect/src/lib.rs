@@ -4,6 +4,7 @@
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
 mod connector;
+mod extent;
 mod failpoint;
 mod os;
 mod retry;
@@ -12,6 +13,7 @@ mod source;
 
 pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
+pub use extent::Extent;
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;

@@ -1,7 +1,8 @@
 //! The contract of a source.
 
-use crate::{Pending, StreamInfo};
+use crate::{Extent, Pending, StreamInfo};
 use acme_types::{Chunk, Diagnostic, Positions};
+use std::sync::Arc;
 
 /// An origin of rows.
 ///
@@ -22,6 +23,11 @@ pub trait Source: Send {
     /// a source never resumes anywhere else by itself. Called once.
     fn open(&mut self, from: &Positions) -> impl Future<Output = Result<Positions, Diagnostic>> + Send;
 
+    /// Where it shows how much it has to read and how far it is; only for people, so most sources need none.
+    fn extent(&self) -> Option<Arc<Extent>> {
+        None
+    }
+
     /// Waits for the next rows; `None` is the end of a source that has one.
     ///
     /// Cancel-safe: a call that is dropped loses nothing, and the next returns what it would have returned.
@@ -39,6 +45,8 @@ pub trait DynSource: Send {
     fn sample(&mut self, rows: usize) -> Pending<'_, Result<Vec<Chunk>, Diagnostic>>;
     /// [`Source::open`]
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
+    /// [`Source::extent`]
+    fn extent(&self) -> Option<Arc<Extent>>;
     /// [`Source::read`]
     fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>>;
     /// [`Source::release`]
@@ -54,6 +62,9 @@ impl<S: Source> DynSource for S {
     }
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>> {
         Box::pin(Source::open(self, from))
+    }
+    fn extent(&self) -> Option<Arc<Extent>> {
+        Source::extent(self)
     }
     fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>> {
         Box::pin(Source::read(self))

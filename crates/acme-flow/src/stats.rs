@@ -1,8 +1,9 @@
 //! Counts of one run, written by the lanes and read by whoever shows them.
 
+use acme_connect::Extent;
 use acme_types::EventTime;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -78,6 +79,8 @@ pub struct Stats {
     pub commits: Counter,
     /// Tries that had to be repeated.
     pub retries: Counter,
+    /// How far the sources are that know how much they have to read.
+    extents: Mutex<Vec<Arc<Extent>>>,
 }
 
 impl Stats {
@@ -96,7 +99,20 @@ impl Stats {
             rejected: Counter::default(),
             commits: Counter::default(),
             retries: Counter::default(),
+            extents: Mutex::default(),
         }
+    }
+
+    /// Shows the sources of a job that begins.
+    pub(crate) fn watch(&self, extents: Vec<Arc<Extent>>) {
+        *self.extents.lock().unwrap_or_else(PoisonError::into_inner) = extents;
+    }
+
+    /// Rows that sources have read of what they have to read, and about how many that are; `None` when all have caught up.
+    #[must_use]
+    pub fn extent(&self) -> Option<(u64, u64)> {
+        let extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        extents.iter().filter_map(|extent| extent.get()).reduce(|(a, b), (c, d)| (a + c, b + d))
     }
 
     /// Rows read from all sources.

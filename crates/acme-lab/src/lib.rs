@@ -5,12 +5,14 @@
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
 pub mod debezium;
+pub mod debian;
 pub mod deny;
 pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
 pub mod postgres;
 mod process;
+pub mod proxy;
 pub mod strace;
 
 pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};
@@ -19,6 +21,7 @@ use anyhow::Result;
 
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
+    debian::tools()?;
     elasticsearch::install()?;
     strace::install()?;
     postgres::install_all()

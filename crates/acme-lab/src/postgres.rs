@@ -1,7 +1,7 @@
 //! PostgreSQL: Debian's server, and other major versions as embedded ones; each test with a cluster of its own.
 
 use crate::process::once;
-use crate::{Server, free_port, run, wait_for_port};
+use crate::{Server, debian, free_port, run, wait_for_port};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,9 +93,7 @@ pub fn install() -> Result<PathBuf> {
     if let Some(found) = find()? {
         return Ok(found);
     }
-    run(Command::new("apt-get").arg("update"))?;
-    let packages = ["install", "-y", "--no-install-recommends", "postgresql-15"];
-    run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    debian::install(&["postgresql-15"])?;
     find()?.context("postgresql-15 was installed, but its programs are not there")
 }
 

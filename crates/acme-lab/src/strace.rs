@@ -1,7 +1,7 @@
 //! strace: makes system calls of a process fail as a broken disk does.
 
-use crate::run;
-use anyhow::{Result, bail};
+use crate::debian;
+use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,16 +9,7 @@ const PROGRAM: &str = "/usr/bin/strace";
 
 /// Installs it where it is absent.
 pub fn install() -> Result<()> {
-    if Path::new(PROGRAM).exists() {
-        return Ok(());
-    }
-    run(Command::new("apt-get").arg("update"))?;
-    let packages = ["install", "-y", "--no-install-recommends", "strace"];
-    run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    if !Path::new(PROGRAM).exists() {
-        bail!("strace was installed, but {PROGRAM} is not there");
-    }
-    Ok(())
+    debian::package("strace", Path::new(PROGRAM))
 }
 
 /// A command that runs another and tampers with its system calls, in all of its threads: `fault` is what stands behind

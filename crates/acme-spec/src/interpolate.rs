@@ -59,10 +59,12 @@ fn value(reference: &str, environment: &dyn Environment) -> Result<String, Diagn
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
     };
+    // It is not shown: a password may contain `${`.
+    const HELP: &str =
+        "write ${VAR}, ${VAR:-default}, ${env:VAR} or ${file:path}, and `$${` for a plain `${`";
     let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !valid {
-        return Err(Diagnostic::new(&codes::BAD_VALUE, format!("\"${{{reference}}}\" names no variable"))
-            .help("write ${VAR}, ${VAR:-default}, ${env:VAR} or ${file:path}"));
+        return Err(Diagnostic::new(&codes::BAD_VALUE, "a `${…}` names no variable").help(HELP));
     }
     // As in a shell, `:-` also covers a variable that is set but empty.
     match (environment.variable(name).filter(|value| default.is_none() || !value.is_empty()), default) {

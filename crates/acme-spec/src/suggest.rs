@@ -3,6 +3,11 @@
 /// The candidate nearest to `word`, if one is near enough to be what was meant.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance costs the product of both lengths.
+    const WORD_MAX: usize = 200;
+    if word.len() > WORD_MAX {
+        return None;
+    }
     let lower = word.to_lowercase();
     let allowed = 1 + word.chars().count() / 4;
     candidates

@@ -4,6 +4,7 @@
 
 use acme_types::{Diagnostic, Place, codes};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Nodes that a document may have once its aliases are expanded: far above any real file, far below a bomb.
@@ -82,6 +83,8 @@ struct Open {
     anchor: usize,
     /// In a mapping: the key that waits for its value.
     key: Option<Key>,
+    /// In a mapping: the keys so far.
+    known: HashSet<String>,
 }
 
 struct Builder<'a> {
@@ -150,7 +153,7 @@ impl Builder<'_> {
                 Diagnostic::new(&codes::YAML, format!("nested deeper than {DEPTH_MAX} levels")).at(&node.at)
             );
         }
-        self.open.push(Open { node, anchor, key: None });
+        self.open.push(Open { node, anchor, key: None, known: HashSet::new() });
         Ok(())
     }
 
@@ -161,7 +164,9 @@ impl Builder<'_> {
             return Err(Diagnostic::new(&codes::YAML, format!("more than {NODES_MAX} nodes")).at(&node.at));
         }
         if anchor != 0 {
+            // The copy that is kept counts too: anchors may stand inside each other.
             let size = count(&node);
+            self.nodes += size;
             self.anchors.push((anchor, node.clone(), size));
         }
         let Some(parent) = self.open.last_mut() else {
@@ -170,11 +175,11 @@ impl Builder<'_> {
         };
         match (&mut parent.node.kind, parent.key.take()) {
             (NodeKind::Map(entries), Some(key)) => {
-                if entries.iter().any(|(known, _)| known.name == key.name) {
+                if parent.known.insert(key.name.clone()) {
+                    entries.push((key, node));
+                } else {
                     let message = format!("key \"{}\" stands twice in one mapping", key.name);
                     self.found.push(Diagnostic::new(&codes::DUPLICATE, message).at(&key.at));
-                } else {
-                    entries.push((key, node));
                 }
             }
             (NodeKind::Map(_), None) => match node.kind {

@@ -2,7 +2,7 @@
 
 use crate::codes::Code;
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// Whose turn it is. It decides the exit code, whether a retry makes sense, and whom an alert wakes.
@@ -81,10 +81,43 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = if self.warning { "warning" } else { "error" };
-        write!(f, "{severity}[{}]: {}", self.code.id, self.message)?;
+        write!(f, "{severity}[{}]: {}", self.code.id, Shown(&self.message))?;
         self.at.iter().try_for_each(|place| write!(f, "\n  --> {place}"))?;
-        self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+        self.help.iter().try_for_each(|help| write!(f, "\n  help: {}", Shown(help)))
+    }
+}
+
+/// Characters of a message or a help that are shown: what a file or a remote system put into it may be of any length.
+const SHOWN_MAX: usize = 2_000;
+
+/// Text for a terminal: not without end, and control characters written out instead of obeyed.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, c) in self.0.chars().enumerate() {
+            match c {
+                _ if index == SHOWN_MAX => return f.write_char('…'),
+                '\n' | '\t' => f.write_char(c)?,
+                c if c.is_control() => write!(f, "{}", c.escape_unicode())?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Diagnostic {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes;
+
+    #[test]
+    fn what_is_shown_has_an_end_and_no_control_characters() {
+        let shown = Diagnostic::new(&codes::YAML, format!("\u{1b}[2J\0{}", "é".repeat(10_000))).to_string();
+        assert!(shown.starts_with("error[A0101]: \\u{1b}[2J\\u{0}é"), "{shown:.60}");
+        assert!(shown.ends_with("é…") && shown.chars().count() < SHOWN_MAX + 40);
+    }
+}

@@ -3,6 +3,7 @@
 //! One socket for each process, in a directory that only its user may enter. A request is a line with a word, the answer a
 //! line of JSON.
 
+use crate::progress::seconds_left;
 use acme_flow::Stats;
 use acme_flow::driver::Stop;
 use acme_types::{Clock, Diagnostic, disk_fault};
@@ -41,6 +42,13 @@ pub(crate) struct Status {
     pub(crate) failed_rows: u64,
     pub(crate) retries: u64,
     pub(crate) commits: u64,
+    /// Rows of a copy that are read, about how many there are, and how long the rest takes; absent when it is done.
+    #[serde(default)]
+    pub(crate) copied_rows: Option<u64>,
+    #[serde(default)]
+    pub(crate) expected_rows: Option<u64>,
+    #[serde(default)]
+    pub(crate) seconds_left: Option<u64>,
 }
 
 impl Status {
@@ -59,6 +67,9 @@ impl Status {
             failed_rows: 0,
             retries: 0,
             commits: 0,
+            copied_rows: None,
+            expected_rows: None,
+            seconds_left: None,
         }
     }
 }
@@ -82,6 +93,7 @@ impl Monitor {
         let samples = self.samples.lock().expect("no thread panics while it holds the lock");
         let (then_us, then_rows) = samples.front().copied().unwrap_or((self.began_us, 0));
         let seconds = (now_us.saturating_sub(then_us)).max(1) as f64 / 1e6;
+        let (extent, elapsed) = (self.stats.extent(), Duration::from_micros(now_us - self.began_us));
         Status {
             name: self.name.clone(),
             status: if *self.stop.borrow() == Stop::No { "running" } else { "stopping" }.to_owned(),
@@ -95,6 +107,9 @@ impl Monitor {
             failed_rows: self.stats.rejected.get(),
             retries: self.stats.retries.get(),
             commits: self.stats.commits.get(),
+            copied_rows: extent.map(|(done, _)| done),
+            expected_rows: extent.map(|(_, total)| total),
+            seconds_left: extent.and_then(|(done, total)| seconds_left(done, total, elapsed)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! From a file to a job: read, check, plan, make the connectors.
 
 use crate::connectors::{CONNECTORS, specs};
-use crate::environment::ProcessEnvironment;
+use crate::environment::{self, ProcessEnvironment};
 use crate::state;
 use acme_connect::{Connector, Context, Maker, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
@@ -9,10 +9,13 @@ use acme_flow::checkpoint::{LocalStore, Writer};
 use acme_flow::driver::{Job, JobSink, JobSource, Policy};
 use acme_plan::{DestinationInfo, Plan, plan};
 use acme_spec::{ErrorPolicy, Item, Mode, PipelineSpec, parse};
-use acme_types::{Clock, Diagnostic, Spec, codes};
+use acme_types::{Clock, Diagnostic, Place, Spec, codes};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The most bytes of a pipeline file.
+const FILE_MAX: u64 = 16 << 20;
 
 /// A pipeline that has passed every check that needs no connection.
 pub(crate) struct Pipeline {
@@ -32,8 +35,18 @@ pub(crate) fn load(path: &str) -> Result<Pipeline, Vec<Diagnostic>> {
 
 /// The text of a file.
 pub(crate) fn read(path: &str) -> Result<String, Vec<Diagnostic>> {
-    std::fs::read_to_string(path)
-        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])
+    let bytes = environment::read(path, FILE_MAX)
+        .map_err(|error| vec![Diagnostic::new(&codes::FILE, format!("cannot read {path}: {error}"))])?;
+    String::from_utf8(bytes).map_err(|error| {
+        let whole = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = whole.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+        let place = Place {
+            file: path.into(),
+            line: 1 + whole.iter().filter(|&&byte| byte == b'\n').count(),
+            column: 1 + String::from_utf8_lossy(line).chars().count(),
+        };
+        vec![Diagnostic::new(&codes::YAML, "the file is not UTF-8 text").at(&place)]
+    })
 }
 
 /// Checks the text of a file.

@@ -1,5 +1,6 @@
 //! What a run shows of itself: a live line on a terminal, the summary at the end.
 
+use crate::table::duration;
 use acme_flow::Stats;
 use std::fmt::Write;
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub(crate) fn line(stats: &Stats, elapsed: Duration) -> String {
         grouped(rate(stats.rows_out()) as u64),
         stats.commits.get()
     );
+    if let Some((done, total)) = stats.extent() {
+        let _ = write!(text, ", {}", share(done, total, elapsed));
+    }
     if stats.rejected.get() > 0 {
         let _ = write!(text, ", {} failed", grouped(stats.rejected.get()));
     }
@@ -22,6 +26,24 @@ pub(crate) fn line(stats: &Stats, elapsed: Duration) -> String {
         let _ = write!(text, ", {} retries", grouped(stats.retries.get()));
     }
     text
+}
+
+/// How far a copy is: `1,200 of about 4,800 rows copied (25%), 30s left`.
+fn share(done: u64, total: u64, elapsed: Duration) -> String {
+    // What the server thinks may be too few.
+    let total = total.max(done);
+    let percent = (done as f64 / total.max(1) as f64 * 100.0).min(99.0);
+    let mut text = format!("{} of about {} rows copied ({percent:.0}%)", grouped(done), grouped(total));
+    if let Some(seconds) = seconds_left(done, total, elapsed) {
+        let _ = write!(text, ", {} left", duration(seconds));
+    }
+    text
+}
+
+/// How long the rest takes at the rate so far; `None` before the first rows.
+pub(crate) fn seconds_left(done: u64, total: u64, elapsed: Duration) -> Option<u64> {
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-3);
+    (rate > 0.0).then(|| (total.saturating_sub(done) as f64 / rate).ceil() as u64)
 }
 
 /// What a run did, source by source and destination by destination.
@@ -51,7 +73,15 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::*;
+
+    #[test]
+    fn a_copy_shows_how_far_it_is_and_when_it_ends() {
+        let after = |seconds| Duration::from_secs(seconds);
+        assert_eq!(share(1200, 4800, after(10)), "1,200 of about 4,800 rows copied (25%), 30s left");
+        assert_eq!(share(0, 4800, after(10)), "0 of about 4,800 rows copied (0%)");
+        assert_eq!(share(5000, 4800, after(10)), "5,000 of about 5,000 rows copied (99%), 0s left");
+    }
 
     #[test]
     fn thousands_are_grouped() {

@@ -119,6 +119,15 @@ impl Harness {
         rows(&self.chunk().await.unwrap().expect("the stream has no end"))
     }
 
+    /// The rows of the next chunk, where a fault is to be found first.
+    pub(crate) async fn patient_rows(&mut self) -> Vec<Row> {
+        let read =
+            tokio::time::timeout(PATIENCE * 3, self.source.read()).await.expect("a chunk comes in time");
+        let chunk = read.unwrap().expect("the stream has no end");
+        self.positions.insert(chunk.split.clone(), chunk.position.clone());
+        rows(&chunk)
+    }
+
     /// Reads until that many rows have come.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<Row> {
         let mut all = Vec::new();

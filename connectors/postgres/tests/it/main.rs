@@ -5,6 +5,7 @@
 
 mod capture;
 mod errors;
+mod faults;
 mod harness;
 mod proxy;
 mod restart;
@@ -13,5 +14,6 @@ mod sink_commit;
 mod sink_harness;
 mod sink_values;
 mod sink_write;
+mod types;
 mod values;
 mod versions;

@@ -35,7 +35,12 @@ pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, D
     let (cancel, cancelled) = watch::channel(false);
     let mut threads = Threads { handles: Vec::new(), reports: reports.clone(), cancelled };
     let result = async {
-        let mut coordinator = start(job, &mut threads, reports, inbox).await?;
+        let mut coordinator = tokio::select! {
+            biased;
+            started = start(job, &mut threads, reports, inbox) => started?,
+            // Nothing was read: a start that waits for a remote system is given up, as a crash would do it.
+            () = asked(&mut stop, Stop::Drain) => return Ok(Summary { complete: false }),
+        };
         coordinator.supervise(&mut stop).await
     }
     .await;
@@ -133,6 +138,7 @@ async fn start(
         true => Checkpoint { epoch: before.epoch, ..Checkpoint::default() },
         false => before,
     };
+    job.stats.watch(job.sources.iter().filter_map(|source| source.source.extent()).collect());
     let positions = open_sources(&mut job.sources, &restored).await?;
     let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
     commit.first(&first, &mut job.sinks).await?;

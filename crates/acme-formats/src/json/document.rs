@@ -1,79 +1,50 @@
 //! The members of one JSON document, found by path, through a JSON library.
 //!
-//! This is the careful path: any valid document, any order of members, escapes in names. It also judges the fast one.
+//! This is the careful path: slow, and short enough to be believed. It judges the fast one (`scan.rs`), and words every
+//! refusal.
 
-use acme_types::{DocumentPath, PathStep};
+use super::paths::PathTree;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The paths that are wanted, as a tree; the leaves are indices of `slots`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct PathTree {
-    /// Slots that take the value found here, whole.
-    slots: Vec<usize>,
-    children: Vec<(PathStep, PathTree)>,
-}
-
-impl PathTree {
-    pub(super) fn new<'a>(paths: impl IntoIterator<Item = &'a DocumentPath>) -> Self {
-        let mut root = Self::default();
-        for (slot, path) in paths.into_iter().enumerate() {
-            let mut node = &mut root;
-            for step in &path.0 {
-                let at = node.children.iter().position(|(known, _)| known == step).unwrap_or_else(|| {
-                    node.children.push((step.clone(), Self::default()));
-                    node.children.len() - 1
-                });
-                node = &mut node.children[at].1;
-            }
-            node.slots.push(slot);
-        }
-        root
-    }
-
-    fn key(&self, name: &str) -> Option<&Self> {
-        let is = |step: &PathStep| matches!(step, PathStep::Key(key) if key == name);
-        self.children.iter().find(|(step, _)| is(step)).map(|(_, child)| child)
-    }
-
-    fn index(&self, at: usize) -> Option<&Self> {
-        self.children.iter().find(|(step, _)| *step == PathStep::Index(at)).map(|(_, child)| child)
-    }
-
-    /// Finds the wanted values of one document. Of members with the same name the last counts.
-    pub(super) fn find<'d>(
-        &self,
-        document: &'d str,
-        slots: &mut [Option<&'d str>],
-    ) -> Result<(), serde_json::Error> {
-        let mut parser = serde_json::Deserializer::from_str(document);
-        parser.deserialize_map(Members { tree: self, slots })?;
-        parser.end()
-    }
-
-    fn take<'d>(&self, value: &'d RawValue, slots: &mut [Option<&'d str>]) -> Result<(), serde_json::Error> {
-        let text = value.get();
-        for &slot in &self.slots {
-            slots[slot] = Some(text);
-        }
-        if self.children.is_empty() {
-            return Ok(());
-        }
-        let mut parser = serde_json::Deserializer::from_str(text);
-        match text.as_bytes()[0] {
-            b'{' => parser.deserialize_map(Members { tree: self, slots }),
-            b'[' => parser.deserialize_seq(Members { tree: self, slots }),
-            // The path goes into something that has no members: nothing is there.
-            _ => Ok(()),
-        }
-    }
+/// Finds the wanted values of one document. Of members with the same name the last counts.
+pub(super) fn find<'d>(
+    tree: &PathTree,
+    document: &'d str,
+    slots: &mut [Option<&'d str>],
+) -> Result<(), serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(document);
+    parser.deserialize_map(Members { tree, node: PathTree::ROOT, slots })?;
+    parser.end()
 }
 
 struct Members<'t, 's, 'd> {
     tree: &'t PathTree,
+    node: usize,
     slots: &'s mut [Option<&'d str>],
+}
+
+impl<'d> Members<'_, '_, 'd> {
+    /// Takes the value of a child of this node.
+    fn take(&mut self, node: usize, value: &'d RawValue) -> Result<(), serde_json::Error> {
+        let (tree, text) = (self.tree, value.get());
+        for &slot in tree.slots(node) {
+            self.slots[slot] = Some(text);
+        }
+        if tree.is_leaf(node) {
+            return Ok(());
+        }
+        let inside = Members { tree, node, slots: self.slots };
+        let mut parser = serde_json::Deserializer::from_str(text);
+        match text.as_bytes()[0] {
+            b'{' => parser.deserialize_map(inside),
+            b'[' => parser.deserialize_seq(inside),
+            // The path goes into something that has no members: nothing is there.
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
@@ -83,12 +54,12 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
-            match self.tree.key(&name) {
+            match self.tree.key(self.node, name.as_bytes()) {
                 Some(child) => {
                     let value = map.next_value::<&'de RawValue>()?;
-                    child.take(value, self.slots).map_err(A::Error::custom)?;
+                    self.take(child, value).map_err(A::Error::custom)?;
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -98,11 +69,11 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<(), A::Error> {
         let mut at = 0;
         while let Some(value) = sequence.next_element::<&'de RawValue>()? {
-            if let Some(child) = self.tree.index(at) {
-                child.take(value, self.slots).map_err(A::Error::custom)?;
+            if let Some(child) = self.tree.index(self.node, at) {
+                self.take(child, value).map_err(A::Error::custom)?;
             }
             at += 1;
         }

@@ -23,20 +23,40 @@ pub fn parse_wide(text: &str) -> Option<i256> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     // Trailing zeros carry no value, and would only push an exact number out of range.
     let fraction = fraction.trim_end_matches('0');
-    let digits = format!("{whole}{fraction}");
-    let digits = digits.trim_start_matches('0');
-    if digits.is_empty() {
+    let whole = whole.trim_start_matches('0');
+    // Where there is no whole part, zeros behind the point are no digits either.
+    let digits = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
+    if whole.is_empty() && digits.is_empty() {
         return Some(i256::ZERO);
     }
-    let zeros = SCALE.checked_add(exponent)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let significant = digits.trim_end_matches('0');
-    let zeros = zeros.checked_add(i32::try_from(digits.len() - significant.len()).ok()?)?;
+    let significant = if digits.is_empty() { whole.trim_end_matches('0') } else { whole };
+    let behind = i32::try_from(fraction.len()).ok()?;
+    let dropped = i32::try_from(whole.len() - significant.len()).ok()?;
+    let zeros = SCALE.checked_add(exponent)?.checked_sub(behind)?.checked_add(dropped)?;
     let zeros = usize::try_from(zeros).ok()?;
-    if significant.len() + zeros > 76 {
+    if significant.len() + digits.len() + zeros > 76 {
         return None;
     }
-    let value = i256::from_string(&format!("{significant}{}", "0".repeat(zeros)))?;
+    let mut value = i256::ZERO;
+    // Any 18 digits fit into 64 bits.
+    for part in significant.as_bytes().chunks(18).chain(digits.as_bytes().chunks(18)) {
+        let number = part.iter().fold(0, |number, digit| 10 * number + i128::from(digit - b'0'));
+        value = value.wrapping_mul(power(part.len())).wrapping_add(i256::from_i128(number));
+    }
+    value = value.wrapping_mul(power(zeros));
     Some(if negative { value.wrapping_neg() } else { value })
+}
+
+/// A 64-bit integer as a wide number.
+pub(super) fn widened(value: i64) -> i256 {
+    i256::from(value).wrapping_mul(power(24))
+}
+
+/// Ten to a power of at most 76.
+fn power(exponent: usize) -> i256 {
+    let small = |exponent: usize| i256::from_i128(10i128.pow(u32::try_from(exponent).expect("at most 38")));
+    let low = exponent.min(38);
+    if exponent > low { small(low).wrapping_mul(small(exponent - low)) } else { small(low) }
 }
 
 /// Writes a decimal in its shortest form: no zeros behind the last digit that counts, no point without digits.

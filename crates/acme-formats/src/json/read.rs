@@ -1,6 +1,7 @@
 //! Members of JSON documents that stand in a column of text.
 
-use super::document::PathTree;
+use super::document::find;
+use super::paths::PathTree;
 use super::value::{As, Column};
 use acme_types::DocumentPath;
 use arrow::array::{Array, ArrayRef, StringViewArray};
@@ -17,7 +18,7 @@ pub fn read_member(documents: &StringViewArray, path: &DocumentPath, kind: As) -
             let text = documents.value(row);
             // A scalar or an array has no members by name.
             if text.trim_start().starts_with('{') {
-                tree.find(text, &mut slots)
+                find(&tree, text, &mut slots)
                     .map_err(|error| format!("a column of JSON holds none: {error}"))?;
             }
         }

@@ -1,3 +1,8 @@
+mod conformance;
+mod equal;
+mod grammar;
+mod random;
+
 use super::*;
 use crate::{Decode, Decoded, Encode, Encoded};
 use acme_types::{Batch, DocumentEdits, DocumentPath, EventTime, PathStep, Shape};

@@ -1,11 +1,14 @@
 //! One JSON value to one cell of a column.
 
-use super::number::{WIDE_NUMBER, parse_wide};
+use super::number::{WIDE_NUMBER, parse_wide, widened};
+use super::scan::{Found, Kind};
+use super::text::unescape;
 use acme_types::batch::json_field;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Decimal256Array, Float64Builder, Int64Builder, NullBufferBuilder,
     StringViewBuilder,
 };
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, i256};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,6 +53,9 @@ impl As {
     }
 }
 
+/// Up to here each integer is a double.
+const DOUBLE_EXACT: u64 = 1 << 53;
+
 /// A column being filled, one JSON value after the other.
 pub(super) enum Column {
     Text(StringViewBuilder),
@@ -72,6 +78,48 @@ impl Column {
         }
     }
 
+    /// A column of values that lie in a block; [`Column::put`] leaves texts there.
+    pub(super) fn over(block: &Buffer, kind: As, rows: usize) -> Self {
+        let mut column = Self::new(kind, rows);
+        if let Self::Text(builder) | Self::Scalar(builder) | Self::Json(builder) = &mut column {
+            // Its first block, so its number is 0.
+            builder.append_block(block.clone());
+        }
+        column
+    }
+
+    /// Appends a value that the scanner found in the column's block. On `false` nothing is appended, and
+    /// [`Column::append`] is to judge its text.
+    #[inline]
+    pub(super) fn put(&mut self, found: &Found, block: &[u8], scratch: &mut String) -> bool {
+        let text = || std::str::from_utf8(&block[found.start..found.end]).ok();
+        match (self, found.kind) {
+            (column, Kind::Absent | Kind::Null) => column.append_null(),
+            (Self::Number(numbers), Kind::Integer(value)) => numbers.push(value),
+            (Self::Bool(builder), Kind::True | Kind::False) => builder.append_value(found.kind == Kind::True),
+            (Self::Double(builder), Kind::Integer(value)) if value.unsigned_abs() <= DOUBLE_EXACT => {
+                builder.append_value(value as f64);
+            }
+            (Self::Double(builder), Kind::Number) => {
+                let Some(value) = text().and_then(finite) else { return false };
+                builder.append_value(value);
+            }
+            (Self::Text(builder) | Self::Scalar(builder), Kind::Text) => {
+                return view(builder, found.start + 1, found.end - 1);
+            }
+            (Self::Text(builder) | Self::Scalar(builder), Kind::Escaped) => {
+                scratch.clear();
+                if text().and_then(|text| unescape(&text[1..text.len() - 1], scratch)).is_none() {
+                    return false;
+                }
+                builder.append_value(&*scratch);
+            }
+            (Self::Scalar(builder) | Self::Json(builder), _) => return view(builder, found.start, found.end),
+            _ => return false,
+        }
+        true
+    }
+
     /// Appends a value, given as valid JSON text; absent and `null` become NULL. On an error nothing is appended.
     pub(super) fn append(&mut self, json: Option<&str>) -> Result<(), String> {
         let Some(json) = json.filter(|json| *json != "null") else {
@@ -81,14 +129,13 @@ impl Column {
         let first = json.as_bytes().first().copied().unwrap_or(0);
         let number = first == b'-' || first.is_ascii_digit();
         match self {
-            Self::Text(builder) if first == b'"' => builder.append_value(unescape(json)?),
-            Self::Scalar(builder) if first == b'"' => builder.append_value(unescape(json)?),
+            Self::Text(builder) if first == b'"' => builder.append_value(string(json)?),
+            Self::Scalar(builder) if first == b'"' => builder.append_value(string(json)?),
             Self::Scalar(builder) => builder.append_value(json),
             Self::Number(numbers) if number => return numbers.append(json),
-            Self::Double(builder) if number => match json.parse::<f64>() {
-                Ok(value) if value.is_finite() => builder.append_value(value),
-                _ => return Err(format!("number {json} is out of range")),
-            },
+            Self::Double(builder) if number => {
+                builder.append_value(finite(json).ok_or_else(|| format!("number {json} is out of range"))?);
+            }
             Self::Bool(builder) if first == b't' || first == b'f' => builder.append_value(first == b't'),
             Self::Json(builder) => builder.append_value(json),
             _ => return Err(format!("is {} where the pipeline needs {}", noun(first), self.kind().noun())),
@@ -161,6 +208,17 @@ impl Numbers {
         Ok(())
     }
 
+    #[inline]
+    fn push(&mut self, value: i64) {
+        match self {
+            Self::Narrow(builder) => builder.append_value(value),
+            Self::Wide(values, nulls) => {
+                values.push(widened(value));
+                nulls.append_non_null();
+            }
+        }
+    }
+
     fn append_null(&mut self) {
         match self {
             Self::Narrow(builder) => builder.append_null(),
@@ -174,11 +232,10 @@ impl Numbers {
     fn widen(&mut self) -> (&mut Vec<i256>, &mut NullBufferBuilder) {
         if let Self::Narrow(builder) = self {
             let narrow = builder.finish();
-            let unit = parse_wide("1").expect("one fits");
             let mut nulls = NullBufferBuilder::new(narrow.len());
             let mut values = Vec::with_capacity(narrow.len());
             for value in &narrow {
-                values.push(i256::from(value.unwrap_or(0)).wrapping_mul(unit));
+                values.push(widened(value.unwrap_or(0)));
                 nulls.append(value.is_some());
             }
             *self = Self::Wide(values, nulls);
@@ -200,7 +257,17 @@ impl Numbers {
     }
 }
 
-fn unescape(json: &str) -> Result<Cow<'_, str>, String> {
+/// Leaves a text where it lies; `false` where it is none.
+fn view(builder: &mut StringViewBuilder, start: usize, end: usize) -> bool {
+    let narrow = |number: usize| u32::try_from(number).expect("a block is far below 4 GiB");
+    builder.try_append_view(0, narrow(start), narrow(end - start)).is_ok()
+}
+
+fn finite(json: &str) -> Option<f64> {
+    json.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+fn string(json: &str) -> Result<Cow<'_, str>, String> {
     let inner = &json[1..json.len() - 1];
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(inner));

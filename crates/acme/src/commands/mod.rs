@@ -70,8 +70,13 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one place where errors are printed")]
 fn print_all(diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
+    // Nobody reads more, and a file that is no pipeline at all may be wrong in every line.
+    const SHOWN_MAX: usize = 50;
+    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
         eprintln!("{diagnostic}");
+    }
+    if let Some(more) = diagnostics.len().checked_sub(SHOWN_MAX + 1) {
+        eprintln!("and {} more", more + 1);
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) struct Run {
 const REFRESH: Duration = Duration::from_millis(250);
 /// How often a line is written where there is no terminal.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long a destination may take for what was read when the run was asked to end. With what it takes to leave a call that
+/// does not return, it stays below the ten seconds after which supervisors kill.
+const DRAIN_MAX: Duration = Duration::from_secs(7);
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 impl Run {
@@ -51,8 +54,17 @@ impl Run {
         Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
         let running = Running::begin(&directory, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
-            let job = job(pipeline).await?;
-            supervise(&name, mode, job, || pipeline::check(&self.file, &text)).await
+            let (stop, asked) = watch::channel(Stop::No);
+            listen(&name, &stop).map_err(one)?;
+            let mut early = asked.clone();
+            let job = tokio::select! {
+                job = job(pipeline) => job?,
+                _ = early.wait_for(|stop| *stop != Stop::No) => {
+                    note(&format!("{name}: stopped before anything was read\n"));
+                    return Ok(());
+                }
+            };
+            supervise(&name, mode, job, (stop, asked), || pipeline::check(&self.file, &text)).await
         });
         if result.is_ok() {
             running.end();
@@ -71,9 +83,9 @@ async fn supervise(
     name: &str,
     mode: &'static str,
     job: Job,
+    (stop, asked): (watch::Sender<Stop>, watch::Receiver<Stop>),
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
 ) -> Result<(), Vec<Diagnostic>> {
-    let (stop, asked) = watch::channel(Stop::No);
     let (stats, clock) = (job.stats.clone(), job.clock.clone());
     let began = clock.monotonic_us();
     let _socket = control::serve(Monitor {
@@ -82,11 +94,10 @@ async fn supervise(
         stats: stats.clone(),
         clock: clock.clone(),
         began_us: began,
-        stop: stop.clone(),
+        stop,
         samples: Mutex::default(),
     })
     .map_err(|diagnostic| vec![diagnostic])?;
-    tokio::spawn(signals(stop));
     let terminal = std::io::stderr().is_terminal();
     let shown = tokio::spawn(show(name.to_owned(), terminal, stats.clone(), clock.clone(), began));
     let result = carry_on(name, job, asked, again).await;
@@ -167,18 +178,32 @@ async fn planned(
     }
 }
 
-/// The first signal drains, the second ends at once.
-async fn signals(stop: watch::Sender<Stop>) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
+/// Listens for signals from now on: the first drains, the second ends at once. However it was asked for, a drain does not
+/// take for ever.
+fn listen(name: &str, stop: &watch::Sender<Stop>) -> Result<(), Diagnostic> {
+    let fault = |error: std::io::Error| {
+        Diagnostic::new(&codes::INTERNAL, format!("cannot listen for signals: {error}"))
     };
-    for wish in [Stop::Drain, Stop::Now] {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        let _ = stop.send(wish);
-    }
-    // Kept until the run has ended.
-    std::future::pending::<()>().await;
+    let mut term = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(fault)?;
+    let heard = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            heard.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Drain } else { Stop::Now });
+        }
+    });
+    let (name, stop, mut asked) = (name.to_owned(), stop.clone(), stop.subscribe());
+    tokio::spawn(async move {
+        if asked.wait_for(|stop| *stop == Stop::Drain).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(DRAIN_MAX).await;
+        let what = "what could not be delivered and committed comes again with the next start";
+        note(&format!("{name}: not drained within {} s: {what}\n", DRAIN_MAX.as_secs()));
+        stop.send_replace(Stop::Now);
+    });
+    Ok(())
 }
 
 /// A line that changes in place on a terminal, a line now and then anywhere else.

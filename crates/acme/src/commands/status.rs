@@ -89,6 +89,9 @@ mod tests {
             failed_rows: 0,
             retries: 0,
             commits: 0,
+            copied_rows: None,
+            expected_rows: None,
+            seconds_left: None,
         };
         let table = render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &[row(&status)]);
         assert_eq!(

@@ -60,12 +60,19 @@ impl Place {
         text(&output.stderr)
     }
 
-    /// Runs on a terminal, which `script` makes, with this typed in; all that is shown on it.
-    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+    /// The binary on a terminal, which `script` makes.
+    pub fn terminal(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("script");
         let line = format!("{} {}", env!("CARGO_BIN_EXE_acme"), arguments.join(" "));
         command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(self.directory.path());
-        command.env("ACME_STATE_DIR", self.path("state")).env("DATABASE_URL", url);
+        command.env("ACME_STATE_DIR", self.path("state"));
+        command
+    }
+
+    /// Runs on a terminal with this typed in; all that is shown on it.
+    pub fn on_terminal(&self, arguments: &[&str], url: &str, typed: &str) -> String {
+        let mut command = self.terminal(arguments);
+        command.env("DATABASE_URL", url);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
         let mut input = child.stdin.take().expect("it is piped");
@@ -141,6 +148,13 @@ pub fn links(place: &Path) -> u64 {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix("link-")?.parse().ok()).max().unwrap_or(0)
+}
+
+/// A number of the one run that there is; 0 where there is none yet.
+pub fn counted(place: &Place, what: &str) -> u64 {
+    let status = place.acme(&["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+    status[0][what].as_u64().unwrap_or(0)
 }
 
 /// Waits until something holds; a test that waits in vain fails.

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
 mod changes;
+mod copying;
 mod csv;
 mod disk;
 mod docs;
@@ -10,6 +11,7 @@ mod errors;
 mod exactness;
 mod explain;
 mod files;
+mod garbage;
 mod harness;
 mod kills;
 mod lives;
@@ -20,5 +22,8 @@ mod road;
 mod rotation;
 mod schema;
 mod schema_changes;
+mod secrets;
 mod seeing;
+mod signals;
 mod tour;
+mod unfinished;

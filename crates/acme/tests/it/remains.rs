@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const PIPELINE: &str = r#"
 name: users
 sources:
-  - {type: postgres, name: cdc, connection: "${DATABASE_URL}", mode: cdc, tables: [users]}
+  - {type: postgres, name: cdc, connection: "${DATABASE_URL}", mode: cdc, tables: [users], heartbeat_interval: 100ms}
 transforms:
   - {type: map, fields: {op: "operation"}}
 destinations:
@@ -55,9 +55,11 @@ impl World {
     /// A run whose copy is committed.
     fn running(&self) -> Child {
         let child = self.spawn(&["run", "p.yaml"], "");
-        let active =
-            "SELECT count(*) FROM pg_replication_slots WHERE active AND confirmed_flush_lsn IS NOT NULL";
-        self.wait("the slot is read", || self.sql(active) != "0");
+        let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        self.wait("the stream is followed", || self.sql(streaming) == "1");
+        let lsn = self.sql("SELECT pg_logical_emit_message(true, 'test', 'the log moves on')");
+        let committed = format!("SELECT bool_or(confirmed_flush_lsn >= '{lsn}') FROM pg_replication_slots");
+        self.wait("the copy is committed", || self.sql(&committed) == "t");
         child
     }
 

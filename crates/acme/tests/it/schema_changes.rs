@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PIPELINE: &str = r#"
 name: changing
 sources:
-  - {type: postgres, name: users_cdc, connection: "${DATABASE_URL}", mode: cdc, tables: [users]}
+  - {type: postgres, name: users_cdc, connection: "${DATABASE_URL}", mode: cdc, tables: [users], heartbeat_interval: 100ms}
 transforms:
   - {type: map, fields: {op: "operation"}}
 destinations:
@@ -115,8 +115,19 @@ impl World {
         }
     }
 
+    /// Until the slot is followed.
+    fn await_stream(&self) {
+        self.wait(
+            "the stream is followed",
+            "SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'",
+        );
+    }
+
+    /// Until the copy is committed.
     fn await_streaming(&self) {
-        self.wait("the slot is read", "SELECT coalesce(bool_and(active), false) FROM pg_replication_slots WHERE slot_name = 'acme_changing_users_cdc'");
+        self.await_stream();
+        self.sql("SELECT pg_logical_emit_message(true, 'test', 'the log moves on')");
+        self.await_committed();
     }
 
     /// Until everything that is in the log now is committed.
@@ -289,7 +300,7 @@ fn a_run_that_is_killed_at_each_step_of_a_change_goes_on_behind_it() {
         let mut command = world.command();
         command.env("ACME_FAILPOINTS", format!("{}:{point}", world.place.path("held").display()));
         let mut child = command.spawn().expect("the binary runs");
-        world.await_streaming();
+        world.await_stream();
         world.sql(&format!(
             "INSERT INTO users (id, v) VALUES ({id}0, 'before'); ALTER TABLE users ADD c{id} int DEFAULT {id};
              INSERT INTO users (id, v) VALUES ({id}1, 'after')"
@@ -317,4 +328,35 @@ fn a_run_that_is_killed_at_each_step_of_a_change_goes_on_behind_it() {
     world.await_committed();
     world.stop(child);
     assert_eq!(world.rows(), rows);
+}
+
+#[test]
+fn a_table_that_changes_while_it_is_copied_is_copied_as_it_is_now() {
+    let world = World::start(PIPELINE);
+    std::fs::create_dir(world.place.path("held")).expect("the directory can be written");
+    world.sql("INSERT INTO users SELECT n, n, 'v', 'x' FROM generate_series(1, 50) n");
+    let mark = world.place.path("held/postgres.slot");
+    let mut command = world.command();
+    command.env("ACME_FAILPOINTS", format!("{}:postgres.slot", world.place.path("held").display()));
+    let child = command.spawn().expect("the binary runs");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !mark.exists() {
+        assert!(Instant::now() < until, "the run never comes to the slot");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The tables are described, and not yet copied.
+    world.sql("ALTER TABLE users DROP gone; INSERT INTO users VALUES (51, 51, 'w')");
+    std::fs::remove_file(mark).expect("it is ours");
+    world.await_streaming();
+    let shown = world.stop(child);
+    assert!(shown.contains("column \"gone\" dropped; going on"), "{shown}");
+    let mut rows = world.rows();
+    rows.sort_unstable();
+    rows.dedup();
+    let row = |id: u32| {
+        format!(r#"{{"id":{id},"a":{id},"v":"{}","op":"INSERT"}}"#, if id == 51 { "w" } else { "v" })
+    };
+    let mut expected: Vec<String> = (1..=51).map(row).collect();
+    expected.sort_unstable();
+    assert_eq!(rows, expected);
 }

@@ -1,8 +1,8 @@
 //! From a real PostgreSQL to a real search index, killed in every phase while the table changes.
 
 mod check;
-mod ledger;
-mod world;
+pub mod ledger;
+pub mod world;
 
 use crate::harness::text;
 use acme_lab::elasticsearch::Engine;
@@ -17,7 +17,7 @@ use world::{Load, World, await_true};
 const GUIDE: &str = include_str!("../../../../../examples/realtime-users.yaml");
 
 /// The same without the filter: the index is a mirror of the table.
-const MIRROR: &str = r"
+pub const MIRROR: &str = r"
 name: mirror
 sources:
   - type: postgres
@@ -109,7 +109,7 @@ fn kill_while_streaming(world: &mut World, load: &Load, seed: u64) {
 }
 
 /// Cuts the connection that reads the slot; `false` where there is none.
-fn cut(world: &World) -> bool {
+pub fn cut(world: &World) -> bool {
     let sql = "SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE active";
     world.postgres.psql(sql).expect("it can be asked").trim() != "0"
 }
@@ -129,7 +129,7 @@ fn reach_streaming(world: &mut World, load: &Load) {
 
 #[expect(clippy::print_stdout, reason = "a run of the tests shows how many kills hit which phase")]
 /// Runs until nothing is left, stops in order, and compares.
-fn finish(world: &mut World, load: Load, name: &str, want: fn(&Ledger, i64) -> Want) -> Ledger {
+pub fn finish(world: &mut World, load: Load, name: &str, want: fn(&Ledger, i64) -> Want) -> Ledger {
     let child = world.run();
     let ledger = load.end(10_000, END);
     world.await_end("users", END);
