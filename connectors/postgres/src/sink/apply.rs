@@ -7,7 +7,7 @@
 use super::cells::Cells;
 use super::config::{Mode, SinkSettings, Truncate};
 use super::input::{self, Columns, Operation, Operations};
-use super::plan::{Plan, Sent, UNDO};
+use super::plan::{Direct, Plan, Sent, UNDO};
 use super::session::{Meaning, Session, meaning, words};
 use super::target::{Name, Target, create_table, shown, sql};
 use super::{ddl, grow};
@@ -375,22 +375,21 @@ async fn write_some(
 async fn attempt(session: &mut Session, work: &Work<'_>, rows: &[usize]) -> Result<(), Failure> {
     let plan = &work.plan;
     let last = latest(work, rows).map_err(|error| Failure::All(error.into()))?;
-    let (mut data, mut puts, mut deletes) = (header(), false, false);
-    let staged = plan.is_staged();
-    let width = i16::try_from(work.cells.len() + usize::from(staged)).unwrap_or(i16::MAX);
-    for &row in &last {
-        let gone = plan.mode == Mode::Upsert && work.operations.of_row(row) == Operation::Delete;
-        puts |= !gone;
-        deletes |= gone;
-        data.extend_from_slice(&width.to_be_bytes());
-        if staged {
-            data.extend_from_slice(&[0, 0, 0, 1, u8::from(gone)]);
-        }
-        for cells in &work.cells {
-            cells.write(row, &mut data).map_err(Failure::Row)?;
+    if let Some(direct) = &plan.direct
+        && last.len() >= Direct::ROWS_MIN
+        && last.iter().all(|row| work.operations.is_insert(*row))
+        && direct.is_due()
+    {
+        let (data, ..) = packed(work, &last, false)?;
+        match session.copy(&direct.begin, &data, "RELEASE SAVEPOINT acme").await {
+            Err(WireError::Server(error)) if meaning(&error) != Meaning::Again => {
+                session.query(UNDO).await.map_err(|error| Failure::All(error.into()))?;
+                direct.wait();
+            }
+            done => return done.map_err(|error| Failure::All(error.into())),
         }
     }
-    data.extend_from_slice(&(-1_i16).to_be_bytes());
+    let (data, puts, deletes) = packed(work, &last, plan.is_staged())?;
     let then = match (puts, deletes) {
         (true, true) => &plan.apply,
         (_, false) => &plan.upsert,
@@ -404,6 +403,27 @@ async fn attempt(session: &mut Session, work: &Work<'_>, rows: &[usize]) -> Resu
         }
         Err(error) => Err(Failure::All(error.into())),
     }
+}
+
+/// The rows as a copy wants them, with a column in front that says which are gone if they are `staged`; and whether there are
+/// rows to put and rows to delete among them.
+fn packed(work: &Work<'_>, rows: &[usize], staged: bool) -> Result<(Vec<u8>, bool, bool), Failure> {
+    let (mut data, mut puts, mut deletes) = (header(), false, false);
+    let width = i16::try_from(work.cells.len() + usize::from(staged)).unwrap_or(i16::MAX);
+    for &row in rows {
+        let gone = work.plan.mode == Mode::Upsert && work.operations.of_row(row) == Operation::Delete;
+        puts |= !gone;
+        deletes |= gone;
+        data.extend_from_slice(&width.to_be_bytes());
+        if staged {
+            data.extend_from_slice(&[0, 0, 0, 1, u8::from(gone)]);
+        }
+        for cells in &work.cells {
+            cells.write(row, &mut data).map_err(Failure::Row)?;
+        }
+    }
+    data.extend_from_slice(&(-1_i16).to_be_bytes());
+    Ok((data, puts, deletes))
 }
 
 fn is_of_rows(error: &ServerError) -> bool {

@@ -43,6 +43,12 @@ impl<'a> Operations<'a> {
         self.0.is_some()
     }
 
+    /// Whether the row is a new one as far as its source knows.
+    #[inline]
+    pub(crate) fn is_insert(self, row: usize) -> bool {
+        self.0.is_none_or(|column| column.is_valid(row) && column.value(row) == "INSERT")
+    }
+
     #[inline]
     pub(crate) fn of_row(self, row: usize) -> Operation {
         match self.0.filter(|column| column.is_valid(row)).map(|column| column.value(row)) {

@@ -21,6 +21,8 @@ pub(crate) struct Target {
     unique: Vec<Vec<String>>,
     /// What our role may do.
     allowed: Vec<&'static str>,
+    /// Rows can be copied into it: it is no view, and no policy hides rows from our role.
+    pub(crate) copies: bool,
 }
 
 /// One column of a [`Target`].
@@ -57,7 +59,7 @@ impl Target {
         let query = format!(
             "SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'), \
              has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE'), \
-             has_table_privilege(c.oid, 'TRUNCATE') \
+             has_table_privilege(c.oid, 'TRUNCATE'), c.relkind <> 'v' AND NOT row_security_active(c.oid) \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = {} AND c.relname = {} AND c.relkind IN ('r', 'p', 'f', 'v')",
             literal(&name.0),
@@ -89,7 +91,8 @@ impl Target {
             unique.last_mut().expect("one was pushed").push(column);
         }
         unique.iter_mut().for_each(|columns| columns.sort_unstable());
-        Ok(Some(Self { name: name.clone(), columns, primary, unique, allowed }))
+        let copies = flag(row, 7);
+        Ok(Some(Self { name: name.clone(), columns, primary, unique, allowed, copies }))
     }
 
     /// A column by its name.
@@ -227,6 +230,6 @@ fn column(row: &Row) -> TargetColumn {
 impl Target {
     /// A table that only statements are made for.
     pub(crate) fn of(name: Name, columns: Vec<TargetColumn>) -> Self {
-        Self { name, columns, primary: Vec::new(), unique: Vec::new(), allowed: Vec::new() }
+        Self { name, columns, primary: Vec::new(), unique: Vec::new(), allowed: Vec::new(), copies: true }
     }
 }

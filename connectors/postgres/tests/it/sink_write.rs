@@ -255,6 +255,70 @@ async fn triggers_and_identities_of_the_target_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_rows_take_the_short_way_and_all_others_end_the_same() {
+    let postgres =
+        Postgres::with(&[("log_statement", "all"), ("logging_collector", "on"), ("log_filename", "all.log")])
+            .unwrap();
+    postgres
+        .psql(
+            "CREATE TABLE t (n bigint PRIMARY KEY, v text UNIQUE); CREATE VIEW seen AS SELECT * FROM t;
+             CREATE TABLE guarded (n bigint PRIMARY KEY, v text); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY all_rows ON guarded USING (true); CREATE ROLE plain LOGIN PASSWORD 'plain!'; GRANT ALL ON guarded TO plain;
+             GRANT CREATE ON SCHEMA public TO plain",
+        )
+        .unwrap();
+    let batch = |from: i64, word: &str, operation: &'static str| {
+        let n: Vec<i64> = (from..from + 1000).collect();
+        let words: Vec<String> = n.iter().map(|n| format!("{word}{n}")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        changes(vec![("n", ints(&n)), ("v", texts(&words))], &["n"], &vec![operation; n.len()])
+    };
+    let direct = || {
+        let log = std::fs::read_to_string(postgres.directory().join("log/all.log")).unwrap();
+        let copies = |line: &&str| line.contains("statement: ") && line.contains("COPY \"public\".\"t\"");
+        log.lines().filter(copies).count()
+    };
+    let mut sink = Sink::new(&postgres, &T).await;
+    sink.write(&batch(0, "a", "INSERT")).await;
+    sink.write(&batch(1000, "a", "INSERT")).await;
+    assert_eq!(direct(), 2);
+    sink.commit().await.unwrap();
+    // Rows that are there already, as after a crash: half of the batch is new.
+    sink.write(&batch(1500, "b", "INSERT")).await;
+    assert_eq!(direct(), 3, "it was tried");
+    sink.write(&batch(2000, "c", "INSERT")).await;
+    sink.write(&batch(0, "d", "UPDATE")).await;
+    assert_eq!(direct(), 3, "and not at once again");
+    sink.commit().await.unwrap();
+    let words = "SELECT string_agg(DISTINCT left(v, 1), ',') || count(*) FROM t WHERE n";
+    assert_eq!(psql(&postgres, &format!("{words} < 1000")), "d1000");
+    assert_eq!(psql(&postgres, &format!("{words} BETWEEN 1000 AND 1499")), "a500");
+    assert_eq!(psql(&postgres, &format!("{words} BETWEEN 1500 AND 1999")), "b500");
+    assert_eq!(psql(&postgres, &format!("{words} >= 2000")), "c1000");
+    // One row of a batch of new ones takes a value that is another's.
+    let mut sink = Sink::new(&postgres, &T).await;
+    postgres.psql("UPDATE t SET v = 'e5007' WHERE n = 0").unwrap();
+    let refused = sink.refused(&batch(5000, "e", "INSERT")).await;
+    assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [7], "{refused:?}");
+    sink.commit().await.unwrap();
+    assert_eq!(psql(&postgres, "SELECT count(*) FROM t WHERE n >= 5000"), "999");
+    // Where nothing can be copied in, rows go the long way.
+    let plain = postgres.url().replace("postgres:lab", "plain:plain!");
+    for mode in ["upsert", "append"] {
+        let keys = [("table", "guarded"), ("mode", mode)];
+        let (mut sink, _) =
+            Sink::claimed(&plain, &[keys[0], keys[1], ("position_table", "public.own")], mode).await.unwrap();
+        sink.write(&batch(if mode == "append" { 1000 } else { 0 }, "g", "INSERT")).await;
+        sink.commit().await.unwrap();
+    }
+    assert_eq!(psql(&postgres, "SELECT count(*) FROM guarded"), "2000");
+    let mut sink = Sink::new(&postgres, &[("table", "seen"), ("mode", "append")]).await;
+    sink.write(&rows(vec![("n", ints(&[9000])), ("v", texts(&["view"]))])).await;
+    sink.commit().await.unwrap();
+    assert_eq!(psql(&postgres, "SELECT v FROM t WHERE n = 9000"), "view");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_rows_take_few_statements() {
     let postgres =
         Postgres::with(&[("log_statement", "all"), ("logging_collector", "on"), ("log_filename", "all.log")])
