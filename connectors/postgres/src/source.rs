@@ -120,6 +120,10 @@ impl Source for PostgresSource {
         Some(self.extent.clone())
     }
 
+    fn may_repeat_its_copy(&self) -> bool {
+        self.settings.copy_first
+    }
+
     async fn release(&mut self, upto: &Positions) -> Result<(), Diagnostic> {
         for position in upto.values() {
             if let Phase::Stream(streaming) = Place::parse(position)?.phase {

@@ -28,6 +28,12 @@ pub trait Source: Send {
         None
     }
 
+    /// Whether it begins with a copy that is made again, as a new one, when it was interrupted: a destination that only adds rows
+    /// then shows some of them twice.
+    fn may_repeat_its_copy(&self) -> bool {
+        false
+    }
+
     /// Waits for the next rows; `None` is the end of a source that has one.
     ///
     /// Cancel-safe: a call that is dropped loses nothing, and the next returns what it would have returned.
@@ -47,6 +53,8 @@ pub trait DynSource: Send {
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
     /// [`Source::extent`]
     fn extent(&self) -> Option<Arc<Extent>>;
+    /// [`Source::may_repeat_its_copy`]
+    fn may_repeat_its_copy(&self) -> bool;
     /// [`Source::read`]
     fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>>;
     /// [`Source::release`]
@@ -65,6 +73,9 @@ impl<S: Source> DynSource for S {
     }
     fn extent(&self) -> Option<Arc<Extent>> {
         Source::extent(self)
+    }
+    fn may_repeat_its_copy(&self) -> bool {
+        Source::may_repeat_its_copy(self)
     }
     fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>> {
         Box::pin(Source::read(self))

@@ -90,7 +90,11 @@ pub struct PipelineSpec {
 
 const CHECKPOINT: &[Field] = &[
     Field::defaulted("interval", Kind::Duration, "1s", "Time between two commits."),
-    Field::optional("store", Kind::Text, "URL where checkpoints are kept; default: the state directory."),
+    Field::optional(
+        "store",
+        Kind::Text,
+        "Directory or `file://` URL where checkpoints are kept; default: the state directory.",
+    ),
 ];
 const ERRORS: &[Field] = &[
     Field::defaulted(
@@ -317,13 +321,20 @@ impl Reader<'_, '_> {
             }
             _ => ErrorPolicy::Stop,
         };
+        let store = checkpoint.and_then(|it| it.text("store"));
+        if store.is_some_and(|store| store.contains("://") && !store.starts_with("file://")) {
+            let at = checkpoint.map_or(at, |checkpoint| checkpoint.place("store"));
+            let message = "checkpoints can be kept in directories only";
+            let help = "give a directory that outlives the machine's restarts, or leave `store:` out";
+            self.checker.push(Diagnostic::new(&BAD_VALUE, message).at(at).help(help));
+        }
         let settings = Settings {
             parallelism: config.int("parallelism").and_then(|lanes| usize::try_from(*lanes).ok()),
             checkpoint_interval_us: checkpoint
                 .and_then(|it| it.int("interval"))
                 .copied()
                 .unwrap_or(1_000_000),
-            checkpoint_store: checkpoint.and_then(|it| it.text("store")).cloned(),
+            checkpoint_store: store.cloned(),
             errors,
         };
         (settings, to)

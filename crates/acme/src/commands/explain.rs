@@ -5,7 +5,7 @@ use crate::pipeline::{self, Pipeline};
 use acme_connect::{Content, StreamInfo};
 use acme_flow::Outlet;
 use acme_spec::{ErrorPolicy, Input, Item};
-use acme_types::{Delivery, Diagnostic, ValueKind};
+use acme_types::{Change, Delivery, Diagnostic, ValueKind};
 use clap::Args;
 use std::fmt::Write;
 
@@ -59,6 +59,7 @@ impl Text<'_> {
         self.line(format_args!("bad rows    {policy}"));
         let (overall, limit) = self.guarantee();
         self.line(format_args!("end to end  {overall}{limit}"));
+        self.copies();
         self.clock();
         self.out
     }
@@ -160,6 +161,29 @@ impl Text<'_> {
                 "exactly once in effect",
                 format!(": a row that comes again changes nothing at {}", keyed.join(", ")),
             ),
+        }
+    }
+
+    /// A copy that was interrupted is made again: what was committed of it is added twice where rows are only added.
+    fn copies(&mut self) {
+        let sources = self.pipeline.spec.sources.iter().zip(&self.pipeline.sources);
+        let copied: Vec<&str> = sources
+            .filter(|(_, parts)| parts.source.may_repeat_its_copy())
+            .map(|(item, _)| item.name.as_str())
+            .collect();
+        let sinks = self.pipeline.spec.destinations.iter().zip(&self.pipeline.sinks).enumerate();
+        let added: Vec<&str> = sinks
+            .filter(|(index, (_, parts))| {
+                parts.change == Change::Append && self.delivery(*index) == Delivery::ExactlyOnce
+            })
+            .map(|(_, (item, _))| item.name.as_str())
+            .collect();
+        if !copied.is_empty() && !added.is_empty() {
+            self.line(format_args!(
+                "  but       rows that \"{}\" copies are at least once at \"{}\": a copy that was interrupted is made again",
+                copied.join("\", \""),
+                added.join("\", \"")
+            ));
         }
     }
 

@@ -58,6 +58,18 @@ settings:
 }
 
 #[test]
+fn checkpoints_are_not_kept_where_nobody_looks_for_them() {
+    check(
+        "name: p\nsources: [{type: generator, fields: {n: sequence}, rows: 1}]\ndestinations: [{type: stdout}]\nsettings:\n  checkpoint: {store: \"s3://key:word@bucket/p\"}\n",
+        expect![[r#"
+            error[A0104]: checkpoints can be kept in directories only
+              --> p.yaml:5:23
+              help: give a directory that outlives the machine's restarts, or leave `store:` out
+        "#]],
+    );
+}
+
+#[test]
 fn expressions_are_checked_before_the_start() {
     check(
         r#"name: p

@@ -153,3 +153,26 @@ fn a_condition_on_the_clock_is_named_where_rows_may_come_again() {
     let text = explain(pipeline("{type: file, path: out.jsonl}", "at::timestamp > NOW()"));
     assert!(!text.contains("decides by"), "{text}");
 }
+
+#[test]
+fn a_copy_that_may_be_made_again_is_named_where_rows_are_only_added() {
+    let place = Place::new();
+    let explain = |keys: &str, destination: &str| {
+        place.write(
+            "p.yaml",
+            &format!(
+                "name: p\nsources: [{{type: postgres, name: shop, connection: \"postgres://u@localhost/shop\", tables: [t], {keys}}}]\ntransforms: [{{type: map, fields: {{op: operation}}}}]\ndestinations: [{destination}]\n"
+            ),
+        );
+        place.acme_ok(&["explain", "p.yaml"])
+    };
+    let note = "\n  but       rows that \"shop\" copies are at least once at \"out\": a copy that was interrupted is made again\n";
+    let file = "{type: file, name: out, path: out.jsonl}";
+    let text = explain("mode: cdc", file);
+    assert!(text.ends_with(note), "{text}");
+    let text = explain("mode: cdc, snapshot: never", file);
+    assert!(!text.contains("copies are"), "{text}");
+    let text =
+        explain("mode: cdc", "{type: elasticsearch, url: \"http://localhost:9200\", index: i, id_field: id}");
+    assert!(!text.contains("copies are"), "{text}");
+}
