@@ -1,6 +1,6 @@
 //! Where a JSON string stops, sixteen bytes at a time.
 //!
-//! Plain arithmetic on words. Vector instructions need `unsafe` and were slower here: a string ends after a few dozen bytes.
+//! Plain arithmetic on words. Vector instructions would need `unsafe`; whole bids were read about a twentieth faster by them.
 
 /// Bytes that [`first_stop`] looks at.
 pub(super) const STEP: usize = 16;
