@@ -33,7 +33,7 @@ fn below(word: u64, limit: u8) -> u64 {
 
 #[inline]
 fn is(word: u64, byte: u8) -> u64 {
-    below(word ^ ONES * u64::from(byte), 1)
+    below(word ^ (ONES * u64::from(byte)), 1)
 }
 
 #[cfg(test)]
