@@ -14,6 +14,7 @@ mod number;
 mod paths;
 mod read;
 mod scan;
+mod stop;
 mod text;
 mod value;
 

@@ -5,7 +5,7 @@
 //! `None`, and the careful path judges the line.
 
 use super::digits::digits;
-use acme_raw::{STEP, first_stop};
+use super::stop::{STEP, first_stop};
 
 /// What a value is, as far as its first bytes and one pass over it tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
