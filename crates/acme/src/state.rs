@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The directory of all states: `$ACME_STATE_DIR`, else `acme` in the user's state directory.
 pub(crate) fn root() -> PathBuf {
@@ -134,7 +135,25 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// How often a lock is asked for before it counts as taken, and how long after each refusal the next follows.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl Lock {
+    /// Takes the lock, or waits up to two seconds: a process that was killed holds it until the system has cleared it away,
+    /// and `acme status` holds it while it looks.
+    #[expect(clippy::disallowed_methods, reason = "a command that waits for another process")]
+    pub(crate) fn take_soon(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
+        for _ in 1..TRIES {
+            match Self::take(directory, name) {
+                Err(fault) if *fault.code == codes::NAME_TAKEN => std::thread::sleep(PAUSE),
+                result => return result,
+            }
+        }
+        Self::take(directory, name)
+    }
+
+    /// Takes the lock if it is free now.
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
         let fault = |error: &io::Error| {
             let fault = disk_fault(&format!("use the state directory {}", directory.display()), error);

@@ -62,7 +62,7 @@ impl Decommission {
         stop(&left.name, self.timeout).map_err(one)?;
         let directory = state::root().join(&left.name);
         // From here on it cannot be started.
-        let _lock = Lock::take(&directory, &left.name).map_err(one)?;
+        let _lock = Lock::take_soon(&directory, &left.name).map_err(one)?;
         failpoint("decommission.stopped");
         let mut done = Vec::new();
         for remains in &left.sources {

@@ -50,7 +50,7 @@ impl Run {
         let (name, mode) = (pipeline.spec.name.clone(), pipeline.mode());
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];
-        let _lock = Lock::take(&directory, &name).map_err(one)?;
+        let _lock = Lock::take_soon(&directory, &name).map_err(one)?;
         Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
         let running = Running::begin(&directory, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {

@@ -1,8 +1,9 @@
 //! Tables that change while a pipeline reads them: it is planned again and goes on, and no row is lost, doubled or bent.
 
-use crate::harness::{Place, text};
+use crate::harness::Place;
 use acme_lab::postgres::Postgres;
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,8 @@ const STEPS: &[(&str, &str, &str)] = &[
         r#""id":$,"b":"key $","v":null,"age":null,"city":"Bonn""#,
     ),
     (
-        "DROP TABLE users; CREATE TABLE users (city text, id int PRIMARY KEY)",
+        // In one transaction: else a look at the catalog between the two finds no table, and that ends the run.
+        "BEGIN; DROP TABLE users; CREATE TABLE users (city text, id int PRIMARY KEY); COMMIT",
         "(id, city) VALUES ($, 'new')",
         r#""city":"new","id":$"#,
     ),
@@ -84,8 +86,14 @@ impl World {
 
     fn command(&self) -> Command {
         let mut command = self.place.command(&["run", "p.yaml"]);
-        command.env("DATABASE_URL", self.postgres.url()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("DATABASE_URL", self.postgres.url()).stdout(Stdio::null()).stderr(self.log());
         command
+    }
+
+    /// What the runs say goes into one file, so that a wait in vain can show it.
+    fn log(&self) -> File {
+        let open = OpenOptions::new().create(true).append(true).open(self.place.path("run.log"));
+        open.expect("the directory can be written")
     }
 
     fn run(&self) -> Child {
@@ -110,7 +118,7 @@ impl World {
     fn wait(&self, what: &str, sql: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         while self.sql(sql).trim() != "t" {
-            assert!(Instant::now() < until, "waited in vain until {what}");
+            assert!(Instant::now() < until, "waited in vain until {what}: {}", self.place.read("run.log"));
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -153,7 +161,7 @@ impl World {
     fn stop(&self, child: Child) -> String {
         self.place.acme_ok(&["stop", "changing"]);
         let output = child.wait_with_output().expect("it ends");
-        let shown = text(&output.stderr);
+        let shown = self.place.read("run.log");
         assert!(output.status.success(), "{shown}");
         shown
     }
@@ -272,7 +280,7 @@ fn a_change_that_the_pipeline_cannot_take_stops_it_and_a_corrected_one_goes_on_e
          ALTER TABLE users DROP gone; INSERT INTO users VALUES (3, 1, 'v')",
     );
     let output = child.wait_with_output().expect("it ends");
-    let shown = text(&output.stderr);
+    let shown = world.place.read("run.log");
     assert_eq!(output.status.code(), Some(2), "{shown}");
     assert!(shown.contains("error[A0304]: users: column \"gone\" dropped"), "{shown}");
     assert!(shown.contains("error[A0202]") && shown.contains("correct the pipeline file"), "{shown}");
