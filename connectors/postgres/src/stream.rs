@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::recover;
 use crate::settings::Settings;
 use crate::slot;
-use crate::wire::{Connection, WireError, frame, ident, literal, server_error, silence, unexpected};
+use crate::wire::{Connection, READ, WireError, frame, ident, literal, server_error, silence, unexpected};
 use acme_connect::{Backoff, failpoint};
 use acme_types::{Diagnostic, Lsn};
 use bytes::{Buf, BufMut, BytesMut};
@@ -27,7 +27,7 @@ pub(crate) const STEADY: Duration = Duration::from_secs(60);
 
 /// Reads are so far apart while messages come one on the heels of another: the server sends each row by itself, and to wake
 /// a reader for each costs it more than the row.
-const PACE: Duration = Duration::from_millis(1);
+const PACE: Duration = Duration::from_millis(5);
 
 /// The task that follows the slot.
 pub(crate) struct Follower {
@@ -127,11 +127,11 @@ impl Follower {
             let due = self.due.unwrap_or_else(Instant::now);
             tokio::select! {
                 filled = connection.fill() => {
-                    filled?;
-                    let at_once = read.elapsed() < PACE;
+                    // A full read has left more behind, which is taken first.
+                    let rests = filled? < READ && read.elapsed() < PACE;
                     self.drain(&mut connection, &mut ticks).await?;
                     self.heard = Instant::now();
-                    if at_once {
+                    if rests {
                         connection.rest(PACE).await?;
                     }
                     read = Instant::now();

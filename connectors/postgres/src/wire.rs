@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 /// The longest message. The server's own limit for a row is 1 GiB.
 const MESSAGE_MAX: usize = 1 << 30;
 /// What is read from the socket at once.
-const READ: usize = 256 << 10;
+pub(crate) const READ: usize = 256 << 10;
 /// How long a server may take to answer the first time.
 const CONNECT: Duration = Duration::from_secs(10);
 /// After so long without a byte where an answer is due, the server is asked on another connection what it is doing.
@@ -210,8 +210,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for more bytes. Cancel-safe.
-    pub(crate) async fn fill(&mut self) -> Result<(), WireError> {
+    /// Waits for more bytes, at most [`READ`] at once; how many came. Cancel-safe.
+    pub(crate) async fn fill(&mut self) -> Result<usize, WireError> {
         // Room for one read, never for what a message says of its own length.
         self.inbox.reserve(READ);
         let count = match &mut self.stream {
@@ -219,7 +219,7 @@ impl Connection {
             Stream::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
             Stream::Closed => 0,
         };
-        if count == 0 { Err(WireError::Closed) } else { Ok(()) }
+        if count == 0 { Err(WireError::Closed) } else { Ok(count) }
     }
 
     /// Waits for more bytes of an answer, however long the server works on it, but not for one that cannot come any more:
@@ -227,12 +227,12 @@ impl Connection {
     pub(crate) async fn await_more(&mut self) -> Result<(), WireError> {
         loop {
             if let Ok(filled) = timeout(QUIET, self.fill()).await {
-                return filled;
+                return filled.map(drop);
             }
             if !self.is_at_work().await? {
                 // What it has sent may be on its way.
                 let last = timeout(Duration::from_secs(1), self.fill()).await;
-                return last.unwrap_or_else(|_| Err(silence(QUIET)));
+                return last.unwrap_or_else(|_| Err(silence(QUIET))).map(drop);
             }
         }
     }
