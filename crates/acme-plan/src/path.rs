@@ -17,11 +17,15 @@ pub(crate) fn path(expr: &SqlExpr) -> Option<(String, Vec<PathStep>)> {
         SqlExpr::CompoundFieldAccess { root, access_chain } => {
             let (root, mut steps) = path(root)?;
             for access in access_chain {
-                steps.push(match access {
-                    AccessExpr::Dot(SqlExpr::Identifier(ident)) => PathStep::Key(ident.value.clone()),
-                    AccessExpr::Subscript(Subscript::Index { index }) => step(index)?,
-                    _ => return None,
-                });
+                match access {
+                    AccessExpr::Dot(member) => {
+                        let (name, rest) = path(member).or_else(|| word(member))?;
+                        steps.push(PathStep::Key(name));
+                        steps.extend(rest);
+                    }
+                    AccessExpr::Subscript(Subscript::Index { index }) => steps.push(step(index)?),
+                    AccessExpr::Subscript(_) => return None,
+                }
             }
             Some((root, steps))
         }
@@ -33,12 +37,21 @@ pub(crate) fn path(expr: &SqlExpr) -> Option<(String, Vec<PathStep>)> {
         SqlExpr::Nested(inner) => path(inner),
         // PostgreSQL reserves a few words that are common names of fields.
         SqlExpr::Function(Function { name, args: FunctionArguments::None, .. }) => {
-            let word = name.to_string();
             let reserved = ["user", "current_user", "session_user", "current_catalog"];
-            reserved.contains(&&*word.to_lowercase()).then_some((word, Vec::new()))
+            let (root, rest) = word(expr)?;
+            let is_field = !rest.is_empty() || reserved.contains(&&*name.to_string().to_lowercase());
+            is_field.then_some((root, rest))
         }
         _ => None,
     }
+}
+
+/// What the parser takes for a function because its name is a reserved word: `user`, `payload.user`.
+fn word(expr: &SqlExpr) -> Option<(String, Vec<PathStep>)> {
+    let SqlExpr::Function(Function { name, args: FunctionArguments::None, .. }) = expr else { return None };
+    let mut names = name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone()));
+    let root = names.next()?;
+    Some((root, names.map(PathStep::Key).collect()))
 }
 
 fn step(index: &SqlExpr) -> Option<PathStep> {

@@ -10,6 +10,7 @@ mod docs;
 mod errors;
 mod exactness;
 mod explain;
+mod expressions;
 mod files;
 mod garbage;
 mod harness;

@@ -1,8 +1,9 @@
 //! Seeing and stopping what runs.
 
 use crate::harness::{Place, text};
+use acme_lab::postgres::Postgres;
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SLOW: &str = "
 name: slow
@@ -113,4 +114,44 @@ fn a_second_signal_ends_a_run_that_cannot_drain() {
     }
     child.kill().expect("it runs");
     panic!("the second signal did not end it");
+}
+
+#[test]
+fn the_lag_is_the_time_from_the_commit_in_the_source_to_the_delivery() {
+    let (place, postgres) = (Place::new(), Postgres::start().expect("PostgreSQL starts"));
+    let sql = |text: &str| postgres.psql(text).unwrap_or_else(|error| panic!("{error}"));
+    sql("CREATE TABLE t (id int PRIMARY KEY)");
+    place.write(
+        "p.yaml",
+        &format!(
+            "name: slow\nsources: [{{type: postgres, connection: \"{}\", mode: cdc, tables: [t]}}]\ntransforms: [{{type: map, fields: {{op: operation}}}}]\ndestinations: [{{type: file, path: out.jsonl}}]\n",
+            postgres.url()
+        ),
+    );
+    let lag_after = |rows: u64| {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let status = wait_for(&place, "running");
+            if status["rows_out"].as_u64() >= Some(rows) {
+                return status["lag_us"].as_u64().expect("rows were delivered");
+            }
+            assert!(Instant::now() < until, "the rows never come: {status}");
+        }
+    };
+    let child = place.spawn(&["run", "p.yaml"]);
+    wait_for(&place, "running");
+    sql("INSERT INTO t VALUES (1)");
+    lag_after(1);
+    place.acme_ok(&["stop", "slow"]);
+    child.wait_with_output().expect("it ends");
+    // What is committed while nothing runs is late when it comes.
+    sql("INSERT INTO t VALUES (2)");
+    std::thread::sleep(Duration::from_secs(3));
+    let child = place.spawn(&["run", "p.yaml"]);
+    let late = lag_after(1);
+    assert!((3_000_000..30_000_000).contains(&late), "{late} µs");
+    sql("INSERT INTO t VALUES (3)");
+    assert!(lag_after(2) < late, "it has caught up");
+    place.acme_ok(&["stop", "slow"]);
+    child.wait_with_output().expect("it ends");
 }
