@@ -9,7 +9,7 @@ use super::{note, print};
 use crate::remains::Left;
 use crate::state::{self, Known, Lock};
 use acme_connect::failpoint;
-use acme_types::{Diagnostic, codes};
+use acme_types::{Diagnostic, codes, disk_fault};
 use clap::Args;
 use connector_postgres::Remnant;
 use std::io::{IsTerminal, Write};
@@ -154,6 +154,5 @@ fn remove(directory: &Path) -> Result<(), Diagnostic> {
 }
 
 fn fault(directory: &Path, error: &std::io::Error) -> Diagnostic {
-    let message = format!("cannot remove {}: {error}", directory.display());
-    Diagnostic::new(&codes::DISK, message).help("remove it, or run this again")
+    disk_fault(&format!("remove {}", directory.display()), error).help("remove it, or run this again")
 }

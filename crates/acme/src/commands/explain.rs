@@ -189,7 +189,7 @@ impl Text<'_> {
 
     /// What is delivered again after a crash is computed again: where the clock decides, it may be decided otherwise.
     fn clock(&mut self) {
-        let keyed = self.pipeline.sinks.iter().any(|parts| parts.delivery == Delivery::Idempotent);
+        let keyed = (0..self.pipeline.sinks.len()).any(|index| self.delivery(index) == Delivery::Idempotent);
         let programs = self.pipeline.offline.programs.iter().flatten();
         let mut judges: Vec<&str> = programs.flat_map(|program| program.judged_by_the_clock()).collect();
         judges.sort_unstable();

@@ -150,8 +150,11 @@ fn a_condition_on_the_clock_is_named_where_rows_may_come_again() {
     let text = explain(pipeline(index, "id > 3"));
     assert!(!text.contains("decides by"), "{text}");
     // What takes effect with the commit does not come again.
-    let text = explain(pipeline("{type: file, path: out.jsonl}", "at::timestamp > NOW()"));
-    assert!(!text.contains("decides by"), "{text}");
+    let replica = "{type: postgres, connection: \"postgres://u@localhost/d\", table: t, key: id}";
+    for committed in ["{type: file, path: out.jsonl}", replica] {
+        let text = explain(pipeline(committed, "at::timestamp > NOW()"));
+        assert!(!text.contains("decides by"), "{text}");
+    }
 }
 
 #[test]
