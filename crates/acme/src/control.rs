@@ -147,16 +147,7 @@ impl Drop for Socket {
 
 /// Opens the socket and answers on it as long as the runtime lives.
 pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
-    let open = || {
-        let directory = directory();
-        fs::create_dir_all(&directory)?;
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
-        let path = directory.join(format!("{}.sock", std::process::id()));
-        // Left by a process of the same id that was killed.
-        let _ = fs::remove_file(&path);
-        Ok((UnixListener::bind(&path)?, path))
-    };
-    let (listener, path) = open().map_err(|error: std::io::Error| {
+    let (listener, socket) = listen(&directory()).map_err(|error| {
         let fault = disk_fault("open the control socket", &error);
         match error.kind() {
             // The path is too long for a socket, or cannot be written.
@@ -175,7 +166,20 @@ pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
             tokio::spawn(async move { answer(stream, &monitor).await });
         }
     });
-    Ok(Socket(path))
+    Ok(socket)
+}
+
+/// A socket gets the name that others look for when it listens: one that does not yet would be taken for a dead run's.
+fn listen(directory: &Path) -> std::io::Result<(UnixListener, Socket)> {
+    fs::create_dir_all(directory)?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    let made = directory.join(format!("{}.new", std::process::id()));
+    // Left by a process of the same id that was killed.
+    let _ = fs::remove_file(&made);
+    let listener = UnixListener::bind(&made)?;
+    let path = made.with_extension("sock");
+    fs::rename(&made, &path)?;
+    Ok((listener, Socket(path)))
 }
 
 async fn answer(stream: tokio::net::UnixStream, monitor: &Monitor) {
@@ -200,21 +204,26 @@ async fn answer(stream: tokio::net::UnixStream, monitor: &Monitor) {
 /// All runs of this user on this machine, by name. Sockets that nobody answers on any more are removed.
 pub(crate) fn running() -> Vec<(PathBuf, Status)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory()).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|ending| ending != "sock") {
-            continue;
-        }
+    for path in sockets(&directory()) {
         match ask(&path, "status") {
             Ok(status) => found.push((path, status)),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                let _ = fs::remove_file(&path);
-            }
-            Err(_) => {}
+            Err(error) => forget(&path, &error),
         }
     }
     found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
     found
+}
+
+fn sockets(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ending| ending == "sock"))
+}
+
+/// Removes a socket whose process is gone.
+fn forget(path: &Path, error: &std::io::Error) {
+    if error.kind() == std::io::ErrorKind::ConnectionRefused {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Sends a word to a run.
@@ -226,4 +235,36 @@ pub(crate) fn ask(socket: &Path, word: &str) -> std::io::Result<Status> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     serde_json::from_str(&line).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_run_that_begins_while_others_look_is_not_taken_for_dead() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let _entered = runtime.enter();
+        std::thread::scope(|scope| {
+            let (looks, until) = mpsc::channel::<()>();
+            let sockets = || sockets(directory.path());
+            scope.spawn(move || {
+                while until.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    for path in sockets() {
+                        if let Err(error) = UnixStream::connect(&path) {
+                            forget(&path, &error);
+                        }
+                    }
+                }
+            });
+            for _ in 0..2000 {
+                let (_listener, socket) = listen(directory.path()).expect("it listens");
+                std::thread::yield_now();
+                assert!(socket.0.exists(), "the socket of a living run was removed");
+            }
+            drop(looks);
+        });
+    }
 }
