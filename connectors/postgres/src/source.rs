@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::slot;
 use crate::stream::Follower;
 use crate::wire::Connection;
-use acme_connect::{Backoff, Context, Extent, Source, SourceParts, StreamInfo, failpoint};
+use acme_connect::{Backoff, Context, Extent, Source, SourceParts, StreamInfo, Unit, failpoint};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::array::RecordBatch;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         inbox: None,
         confirmed,
         task: None,
-        extent: Arc::default(),
+        extent: Arc::new(Extent::new(Unit::Rows)),
     };
     Ok(SourceParts { source: Box::new(source), streams: None })
 }

@@ -13,7 +13,7 @@ mod source;
 
 pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
-pub use extent::Extent;
+pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
