@@ -11,7 +11,7 @@ mod retry;
 mod sink;
 mod source;
 
-pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
+pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
