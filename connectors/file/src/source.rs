@@ -4,7 +4,7 @@ use crate::follow::{FileId, identity, metadata};
 use crate::format::{self, Cut, Layout};
 use crate::header::Begin;
 
-use acme_connect::{Context, Extent, Format, Source, SourceParts, StreamInfo, Unit};
+use acme_connect::{Context, Extent, Format, Read, Source, SourceParts, StreamInfo, Unit};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ impl Source for FileSource {
     async fn sample(&mut self, rows: usize) -> Result<Vec<Chunk>, Diagnostic> {
         self.tail = false;
         self.open(&Positions::new()).await?;
-        let Some(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
+        let Read::Rows(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
         if let Payload::Bytes(block) = &mut chunk.payload {
             let end = self.cut.first(block, rows);
             *block = block.slice_with_length(0, end);
@@ -141,15 +141,15 @@ impl Source for FileSource {
         Some(self.extent.clone())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         loop {
             if let Some(chunk) = self.next_block()? {
                 self.extent.add(chunk.payload.size());
-                return Ok(Some(chunk));
+                return Ok(Read::Rows(chunk));
             }
             self.extent.end();
             if !self.tail {
-                return Ok(None);
+                return Ok(Read::End);
             }
             tokio::time::sleep(POLL).await;
             self.discover()?;

@@ -4,7 +4,7 @@
 
 mod field;
 
-use acme_connect::{Connector, Content, Context, Extent, Maker, Source, SourceParts, StreamInfo, Unit};
+use acme_connect::{Connector, Content, Context, Extent, Maker, Read, Source, SourceParts, StreamInfo, Unit};
 use acme_types::batch::META_PREFIX;
 use acme_types::{
     Change, Chunk, Clock, Config, Delivery, Diagnostic, Field, Kind, Origin, Payload, Position, Positions,
@@ -127,11 +127,11 @@ impl Source for Generator {
         Some(self.extent.clone())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         let left = self.rows.map_or(u64::MAX, |rows| rows.saturating_sub(self.next));
         if left == 0 {
             self.extent.end();
-            return Ok(None);
+            return Ok(Read::End);
         }
         let due = loop {
             match self.due() {
@@ -139,7 +139,7 @@ impl Source for Generator {
                 due => break due.min(left).min(BATCH),
             }
         };
-        Ok(Some(self.chunk(due)))
+        Ok(Read::Rows(self.chunk(due)))
     }
 
     async fn release(&mut self, _: &Positions) -> Result<(), Diagnostic> {

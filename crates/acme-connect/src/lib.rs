@@ -8,6 +8,7 @@ mod extent;
 mod failpoint;
 mod os;
 mod retry;
+mod shared;
 mod sink;
 mod source;
 
@@ -17,8 +18,9 @@ pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
+pub use shared::{Membership, OffsetTransaction, SharedSource};
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
-pub use source::{DynSource, Source};
+pub use source::{DynSource, Read, Source};
 
 /// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.
 pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
