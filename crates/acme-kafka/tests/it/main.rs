@@ -1,5 +1,7 @@
 //! The client against real clusters.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod client;
 
 use acme_kafka::admin::NewTopic;
