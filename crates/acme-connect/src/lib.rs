@@ -3,6 +3,7 @@
 //! It knows no external system. A connector is a [`Connector`]: its `SPEC`, and one function that makes a [`Source`] or
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
+mod cell;
 mod connector;
 mod extent;
 mod failpoint;
@@ -13,6 +14,7 @@ mod sink;
 mod source;
 
 pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
+pub use cell::{Cell, Found};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
