@@ -70,13 +70,16 @@ impl Connection {
     }
 }
 
-/// A broker that wants TLS closes a connection that does not begin with a handshake: the most common mistake there is.
+/// The most common mistake there is: a listener for TLS closes a connection that does not begin with a handshake, or
+/// answers with an alert, which is no length of a response.
 fn hint(error: Error, config: &Config) -> Error {
+    const QUESTION: &str = "is this a listener for TLS (security.protocol SSL or SASL_SSL)?";
+    if config.security.tls.is_some() {
+        return error;
+    }
     match error {
-        Error::Io { broker, reason } if config.security.tls.is_none() => {
-            let reason = format!("{reason}; is this a listener for TLS (security.protocol SSL or SASL_SSL)?");
-            Error::Io { broker, reason }
-        }
+        Error::Io { broker, reason } => Error::Io { broker, reason: format!("{reason}; {QUESTION}") },
+        Error::Protocol { what, reason } => Error::Protocol { what, reason: format!("{reason}; {QUESTION}") },
         other => other,
     }
 }
