@@ -6,7 +6,7 @@
 //! ```text
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
-//!                   └─ offsets, admin
+//!                   └─ offsets, admin, fetch ─► records
 //! ```
 
 pub mod admin;
@@ -14,12 +14,15 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod fetch;
 pub mod offsets;
+pub mod records;
 mod wire;
 
 pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
 pub use config::{Config, Sasl, Security, Tls};
 pub use error::{Class, Error, ErrorCode, Result};
+pub use fetch::{FetchOptions, Fetched, Fetcher, Position};
 pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
 pub use uuid::Uuid;
