@@ -11,6 +11,7 @@ use crate::fetch::FetchOptions;
 use crate::group::{Assignor, MemberOptions, Protocol};
 use crate::offsets::Isolation;
 use crate::records::Compression;
+use acme_types::Secret;
 use std::time::Duration;
 use table::Use;
 
@@ -142,15 +143,17 @@ impl Properties {
         self.millis("retry.backoff.max.ms", &mut config.retry_backoff_max)?;
         self.millis("metadata.max.age.ms", &mut config.metadata_max_age)?;
         let protocols = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
-        let protocol = self.word("security.protocol", &protocols)?.unwrap_or("PLAINTEXT").to_ascii_uppercase();
+        let protocol =
+            self.word("security.protocol", &protocols)?.unwrap_or("PLAINTEXT").to_ascii_uppercase();
         config.security = Security {
             tls: if protocol.ends_with("SSL") { Some(self.tls()?) } else { None },
             sasl: if protocol.starts_with("SASL") { Some(self.sasl()?) } else { None },
         };
         let stray = |prefix: &str| {
-            self.given.iter().map(|(name, _)| name).find(|name| {
-                name.starts_with(prefix) && matches!(table::find(name), Some(Use::Acts))
-            })
+            self.given
+                .iter()
+                .map(|(name, _)| name)
+                .find(|name| name.starts_with(prefix) && matches!(table::find(name), Some(Use::Acts)))
         };
         for (given, prefix, needed) in [
             (config.security.tls.is_some(), "ssl.", "SSL or SASL_SSL"),
@@ -158,7 +161,11 @@ impl Properties {
         ] {
             if let (false, Some(name)) = (given, stray(prefix)) {
                 let message = format!("\"{name}\" has no effect, as security.protocol is {protocol}");
-                return Err(fault(name, message, Some(format!("set security.protocol to {needed}, or remove it"))));
+                return Err(fault(
+                    name,
+                    message,
+                    Some(format!("set security.protocol to {needed}, or remove it")),
+                ));
             }
         }
         Ok(())
@@ -168,19 +175,26 @@ impl Properties {
         for store in ["ssl.truststore", "ssl.keystore"] {
             let (kind, location) = (format!("{store}.type"), format!("{store}.location"));
             let is_pem = self.get(&kind).is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
-            let looks_pem = self.get(&location).is_some_and(|path| path.ends_with(".pem") || path.ends_with(".crt"));
+            let looks_pem =
+                self.get(&location).is_some_and(|path| path.ends_with(".pem") || path.ends_with(".crt"));
             if self.get(&location).is_some() && !is_pem && !looks_pem {
                 let message = format!("\"{location}\" names a Java key store, which only Java reads");
-                let help = format!("convert it with `keytool -importkeystore -deststoretype PKCS12` and `openssl pkcs12`, and set {kind} to PEM");
+                let help = format!(
+                    "convert it with `keytool -importkeystore -deststoretype PKCS12` and `openssl pkcs12`, and set {kind} to PEM"
+                );
                 return Err(fault(&location, message, Some(help)));
             }
         }
         if self.get("ssl.key.password").is_some() {
             let help = "decrypt the key with `openssl pkey`, keep the file readable by its user only, and remove the password";
-            return Err(fault("ssl.key.password", "encrypted keys are not read".to_owned(), Some(help.to_owned())));
+            return Err(fault(
+                "ssl.key.password",
+                "encrypted keys are not read".to_owned(),
+                Some(help.to_owned()),
+            ));
         }
         let pem = |text: &str, path: &str| {
-            let text = self.get(text).map(|text| Pem::Text(text.to_owned().into()));
+            let text = self.get(text).map(|text| Pem::Text(Secret::new(text.to_owned())));
             text.or_else(|| self.get(path).map(|path| Pem::File(path.to_owned())))
         };
         let identity = match (
@@ -206,7 +220,11 @@ impl Properties {
                 return Err(fault(name, format!("\"{name}\" is `https`, or empty for no check"), None));
             }
         };
-        Ok(Tls { authorities: pem("ssl.truststore.certificates", "ssl.truststore.location"), identity, verify_host })
+        Ok(Tls {
+            authorities: pem("ssl.truststore.certificates", "ssl.truststore.location"),
+            identity,
+            verify_host,
+        })
     }
 
     /// Settings of reading.
@@ -244,9 +262,11 @@ impl Properties {
         if consumer.is_some_and(|word| word.eq_ignore_ascii_case("consumer")) {
             options.protocol = Protocol::Consumer(self.get("group.remote.assignor").map(str::to_owned));
             if let Some((name, _)) = self.given.iter().find(|(name, _)| {
-                ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"].contains(&name.as_str())
+                ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"]
+                    .contains(&name.as_str())
             }) {
-                let message = format!("\"{name}\" has no effect with group.protocol=consumer: the broker decides");
+                let message =
+                    format!("\"{name}\" has no effect with group.protocol=consumer: the broker decides");
                 return Err(fault(name, message, Some("remove it".to_owned())));
             }
         } else if let Some(classes) = self.get("partition.assignment.strategy") {
@@ -279,17 +299,21 @@ impl Properties {
     /// # Errors
     /// The first value that cannot be used.
     pub fn producer(&self) -> Result<ProducerProperties, Fault> {
-        let span = |name: &str, least| {
-            self.number(name, least).map(|ms: Option<u64>| ms.map(Duration::from_millis))
-        };
+        let span =
+            |name: &str, least| self.number(name, least).map(|ms: Option<u64>| ms.map(Duration::from_millis));
         if let Some(acks) = self.word("acks", &["all", "-1", "0", "1"])?
             && matches!(acks, "0" | "1")
         {
             let message = format!("\"acks\" is {acks}, so that an acknowledged record could be lost");
-            return Err(fault("acks", message, Some("remove it: records are acknowledged by all replicas in sync".to_owned())));
+            return Err(fault(
+                "acks",
+                message,
+                Some("remove it: records are acknowledged by all replicas in sync".to_owned()),
+            ));
         }
         if self.flag("enable.idempotence")? == Some(false) {
-            let message = "\"enable.idempotence\" is false, so that a retry could write a record twice".to_owned();
+            let message =
+                "\"enable.idempotence\" is false, so that a retry could write a record twice".to_owned();
             return Err(fault("enable.idempotence", message, Some("remove it".to_owned())));
         }
         let in_flight = self.number("max.in.flight.requests.per.connection", 1)?;

@@ -2,6 +2,7 @@
 
 use super::{Fault, Properties, fault};
 use crate::config::{Sasl, ScramHash, TokenFuture, TokenProvider};
+use acme_types::Secret;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,10 +28,14 @@ impl Properties {
         }
         let option = |key: &str| {
             options.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()).ok_or_else(|| {
-                fault(JAAS, format!("\"{JAAS}\" has no {key}"), Some(format!("add {key}=\"…\" before the semicolon")))
+                fault(
+                    JAAS,
+                    format!("\"{JAAS}\" has no {key}"),
+                    Some(format!("add {key}=\"…\" before the semicolon")),
+                )
             })
         };
-        let (username, password) = (option("username")?, option("password")?.into());
+        let (username, password) = (option("username")?, Secret::new(option("password")?));
         Ok(match mechanism.as_str() {
             "PLAIN" => Sasl::Plain { username, password },
             "SCRAM-SHA-256" => Sasl::Scram { hash: ScramHash::Sha256, username, password },
@@ -42,12 +47,15 @@ impl Properties {
     fn oauth(&self) -> Result<Sasl, Fault> {
         let path = self.get(ENDPOINT).and_then(|url| url.strip_prefix("file://"));
         let Some(path) = path.filter(|path| path.starts_with('/')) else {
-            let help = format!("set {ENDPOINT} to `file:///…`: a file that holds the token, which your identity provider's agent renews");
+            let help = format!(
+                "set {ENDPOINT} to `file:///…`: a file that holds the token, which your identity provider's agent renews"
+            );
             return Err(fault(ENDPOINT, "it is not said where the token comes from".to_owned(), Some(help)));
         };
         let mut extensions = Vec::new();
         if self.get(JAAS).is_some() {
-            let extension = |(name, value): (String, String)| Some((name.strip_prefix("extension_")?.to_owned(), value));
+            let extension =
+                |(name, value): (String, String)| Some((name.strip_prefix("extension_")?.to_owned(), value));
             extensions = self.jaas()?.1.into_iter().filter_map(extension).collect();
         }
         Ok(Sasl::OauthBearer { token: Arc::new(TokenFile(PathBuf::from(path))), extensions })
@@ -67,7 +75,8 @@ impl Properties {
         let text = text.trim_end().strip_suffix(';').ok_or_else(malformed)?;
         let (module, rest) = text.trim_start().split_once(char::is_whitespace).ok_or_else(malformed)?;
         let module = module.rsplit('.').next().unwrap_or(module).to_owned();
-        let (flag, mut rest) = rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim_start(), ""));
+        let (flag, mut rest) =
+            rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim_start(), ""));
         if !flag.eq_ignore_ascii_case("required") {
             return Err(malformed());
         }
@@ -113,7 +122,7 @@ impl TokenProvider for TokenFile {
             let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
             let text = read.map_err(|error| error.to_string())?;
             let text = text.map_err(|error| format!("cannot read {}: {error}", self.0.display()))?;
-            Ok(text.trim().to_owned().into())
+            Ok(Secret::new(text.trim().to_owned()))
         })
     }
 }

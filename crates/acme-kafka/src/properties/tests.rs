@@ -23,7 +23,11 @@ fn refused(pairs: &[(&str, &str)], name: &str, says: &str) {
 #[test]
 fn logins_are_read_as_java_writes_them() {
     let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"al\\\"ice\" password='s3 cret';";
-    let config = client(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", plain)]);
+    let config = client(&[
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.jaas.config", plain),
+    ]);
     assert!(config.security.tls.is_some());
     let Some(Sasl::Plain { username, password }) = config.security.sasl else { panic!("no PLAIN") };
     assert_eq!((username.as_str(), password.reveal()), ("al\"ice", "s3 cret"));
@@ -42,7 +46,8 @@ fn logins_are_read_as_java_writes_them() {
 
 #[test]
 fn what_is_wrong_is_named_and_no_secret_is_shown() {
-    let jaas = |text| [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", text)];
+    let jaas =
+        |text| [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", text)];
     for text in [
         "PlainLoginModule required username=\"a\" password=\"s3cret\"",
         "PlainLoginModule required username=\"a\" password=\"s3cret;",
@@ -60,7 +65,11 @@ fn what_is_wrong_is_named_and_no_secret_is_shown() {
     refused(&[("acks", "1")], "acks", "could be lost");
     refused(&[("linger.ms", "soon")], "linger.ms", "whole number");
     refused(&[("compression.type", "brotli")], "compression.type", "\"brotli\" is no value");
-    refused(&[("max.in.flight.requests.per.connection", "6")], "max.in.flight.requests.per.connection", "at most 5");
+    refused(
+        &[("max.in.flight.requests.per.connection", "6")],
+        "max.in.flight.requests.per.connection",
+        "at most 5",
+    );
     refused(&[("session.timeout.ms", "1000")], "heartbeat.interval.ms", "less than session.timeout.ms");
     refused(
         &[("security.protocol", "SSL"), ("ssl.truststore.location", "/a/trust.jks")],
@@ -73,7 +82,8 @@ fn what_is_wrong_is_named_and_no_secret_is_shown() {
 
 #[test]
 fn what_means_nothing_here_is_noted() {
-    let properties = parse(&[("max.poll.records", "10"), ("fetch.min.bytes", "7"), ("key.deserializer", "X")]).unwrap();
+    let properties =
+        parse(&[("max.poll.records", "10"), ("fetch.min.bytes", "7"), ("key.deserializer", "X")]).unwrap();
     let names: Vec<&str> = properties.notes.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["max.poll.records", "key.deserializer"]);
     let mut options = FetchOptions::default();
