@@ -7,6 +7,7 @@ mod alone;
 mod convert;
 mod group;
 mod position;
+pub(crate) use position::{Place, partition};
 mod start;
 mod topics;
 
@@ -19,7 +20,7 @@ use acme_connect::{
 use acme_kafka::{At, Client, FetchOptions, Fetched, Fetcher, Isolation, Metadata, TopicPartition};
 use acme_types::batch::META_PREFIX;
 use acme_types::codes::{INTERNAL, MISSING_KEY};
-use acme_types::{Change, Chunk, Config, Diagnostic, Place, Positions};
+use acme_types::{Change, Chunk, Config, Diagnostic, Positions};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use group::Group;
 use start::Start;
@@ -71,7 +72,7 @@ pub(crate) struct KafkaSource {
     cluster: Cluster,
     topics: Topics,
     start: Start,
-    start_at: Place,
+    start_at: acme_types::Place,
     values: Values,
     /// The names under `schema:`.
     declared: Arc<[String]>,
