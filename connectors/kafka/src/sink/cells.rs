@@ -67,12 +67,18 @@ impl Records {
             values,
             headers,
             operations: batch.column(OPERATION).map(|column| column.as_string_view().clone()),
-            timestamps: timestamps.and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>()).cloned(),
+            timestamps: timestamps
+                .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
+                .cloned(),
         })
     }
 
     /// The bytes of the key, in `scratch`; `None` is no key.
-    pub(super) fn key<'s>(&'s self, row: usize, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, Refused> {
+    pub(super) fn key<'s>(
+        &'s self,
+        row: usize,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<&'s [u8]>, Refused> {
         scratch.clear();
         match &self.key {
             Key::None => Ok(None),
@@ -86,7 +92,11 @@ impl Records {
     }
 
     /// The bytes of the value, in `scratch`; `None` is a tombstone.
-    pub(super) fn value<'s>(&'s self, row: usize, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, Refused> {
+    pub(super) fn value<'s>(
+        &'s self,
+        row: usize,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<&'s [u8]>, Refused> {
         match self.operations.as_ref().filter(|it| it.is_valid(row)).map(|it| it.value(row)) {
             Some("DELETE") => return Ok(None),
             Some("TRUNCATE") => return Err("a TRUNCATE has no key: a topic cannot express it".to_owned()),

@@ -10,10 +10,12 @@ mod topic;
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
 use acme_connect::{
-    AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink, SinkParts, failpoint,
+    AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
+    SinkParts, failpoint,
 };
 use acme_kafka::produce::{
-    CommittedOffset, Delivery, GroupMetadata, Producer, ProducerOptions, Target, Transactional, partition_for_key,
+    CommittedOffset, Delivery, GroupMetadata, Producer, ProducerOptions, Target, Transactional,
+    partition_for_key,
 };
 use acme_kafka::{Class, Client, Error, ErrorCode, TopicPartition};
 use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS, REMOTE};
@@ -38,8 +40,9 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     };
     let key = config.text("key").map(|text| (text.clone(), config.place("key").clone()));
     let headers = config.map("headers").into_iter().flatten();
-    let (names, headers): (Vec<String>, Vec<(String, Place)>) =
-        headers.map(|(name, value)| (name.clone(), (value.text().unwrap_or_default().to_owned(), value.at.clone()))).unzip();
+    let (names, headers): (Vec<String>, Vec<(String, Place)>) = headers
+        .map(|(name, value)| (name.clone(), (value.text().unwrap_or_default().to_owned(), value.at.clone())))
+        .unzip();
     let reads = if format.is_none() { vec!["value".to_owned()] } else { Vec::new() };
     let sink = KafkaSink {
         topic: Topic::of(config),
@@ -99,7 +102,8 @@ impl KafkaSink {
         options.buffer_bytes = given.buffer_bytes.unwrap_or(options.buffer_bytes);
         options.delivery_timeout = given.delivery_timeout.unwrap_or(options.delivery_timeout);
         options.request_bytes = given.request_bytes_max.unwrap_or(options.request_bytes);
-        options.record_bytes_max = self.topic.record_max(&client).await.min(given.request_bytes_max.unwrap_or(usize::MAX));
+        options.record_bytes_max =
+            self.topic.record_max(&client).await.min(given.request_bytes_max.unwrap_or(usize::MAX));
         options.batch_bytes = given.batch_bytes.unwrap_or(options.batch_bytes).min(options.record_bytes_max);
         let what = format!("write to topic \"{}\"", self.topic.name);
         let producer = Producer::connect(client.clone(), options).await;
@@ -141,7 +145,8 @@ impl Sink for KafkaSink {
         let what = self.what();
         let now_ms = self.clock.now().0.div_euclid(1000);
         let records = Records::new(rows, self.keyed)?;
-        let Open { producer, targets, next, in_transaction } = self.open.as_mut().expect("it is opened first");
+        let Open { producer, targets, next, in_transaction } =
+            self.open.as_mut().expect("it is opened first");
         if self.transactional.is_some() && !*in_transaction {
             producer.begin().map_err(|error| commit_fault(&what, &error))?;
             *in_transaction = true;
@@ -151,9 +156,11 @@ impl Sink for KafkaSink {
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         let mut header_bytes: Vec<Vec<u8>> = vec![Vec::new(); self.names.len()];
         for row in 0..rows.batch.rows() {
-            let (key, value) = match (records.key(row, &mut key_bytes), records.value(row, &mut value_bytes)) {
+            let (key, value) = match (records.key(row, &mut key_bytes), records.value(row, &mut value_bytes))
+            {
                 (Ok(None), _) if records.is_tombstone(row) => {
-                    let reason = "a DELETE without a key deletes nothing: give the destination a `key`".to_owned();
+                    let reason =
+                        "a DELETE without a key deletes nothing: give the destination a `key`".to_owned();
                     fates.push((row, Fate::Reject { reason }));
                     continue;
                 }
@@ -164,7 +171,9 @@ impl Sink for KafkaSink {
                 }
             };
             let target = match key {
-                Some(key) => targets[usize::try_from(partition_for_key(key, partitions)).expect("it is a partition")],
+                Some(key) => {
+                    targets[usize::try_from(partition_for_key(key, partitions)).expect("it is a partition")]
+                }
                 None => targets[*next],
             };
             let mut headers = Vec::with_capacity(self.names.len());
@@ -174,8 +183,10 @@ impl Sink for KafkaSink {
                     headers.push(number);
                 }
             }
-            let headers: Vec<_> =
-                headers.into_iter().map(|number| (&*self.names[number], Some(header_bytes[number].as_slice()))).collect();
+            let headers: Vec<_> = headers
+                .into_iter()
+                .map(|number| (&*self.names[number], Some(header_bytes[number].as_slice())))
+                .collect();
             let timestamp = records.timestamp_ms(row).unwrap_or(now_ms);
             match producer.send(target, timestamp, key, value, &headers).await {
                 Ok(_) => {}
@@ -264,8 +275,11 @@ impl OffsetTransaction for KafkaSink {
             let mut offsets = Vec::with_capacity(positions.len());
             for (split, position) in positions {
                 let place = crate::source::Place::parse(position)?;
-                let committed =
-                    CommittedOffset { offset: place.offset, leader_epoch: place.epoch, metadata: Some(note.to_owned()) };
+                let committed = CommittedOffset {
+                    offset: place.offset,
+                    leader_epoch: place.epoch,
+                    metadata: Some(note.to_owned()),
+                };
                 offsets.push((crate::source::partition(split)?, committed));
             }
             if !offsets.is_empty() {

@@ -25,7 +25,8 @@ impl Topic {
         let create = config.object("create").map(|keys| {
             let number = |key: &str| keys.int(key).and_then(|number| i32::try_from(*number).ok());
             let mut topic = NewTopic::new(&name, number("partitions").unwrap_or(-1));
-            topic.replication = number("replication_factor").and_then(|replicas| i16::try_from(replicas).ok()).unwrap_or(-1);
+            topic.replication_factor =
+                number("replication_factor").and_then(|replicas| i16::try_from(replicas).ok()).unwrap_or(-1);
             for (key, value) in keys.map("config").into_iter().flatten() {
                 topic = topic.with(key, value.text().unwrap_or_default());
             }
@@ -45,7 +46,9 @@ impl Topic {
                 let message = format!("cannot {what}: {}", topic.error.message());
                 Err(Diagnostic::new(&REMOTE, message).at(&self.at))
             }
-            Some(topic) => Ok(Some(i32::try_from(topic.partitions.len()).expect("partitions have 32-bit numbers"))),
+            Some(topic) => {
+                Ok(Some(i32::try_from(topic.partitions.len()).expect("partitions have 32-bit numbers")))
+            }
         }
     }
 

@@ -21,7 +21,7 @@ mod ownership;
 mod protocol;
 
 pub use assign::Assignor;
-pub use member::{Event, Member, Revocation};
+pub use member::{Event, Identities, Member, Revocation};
 pub use offsets::{Committed, OffsetAndMetadata};
 
 use std::collections::BTreeSet;
