@@ -6,7 +6,7 @@
 //! ```text
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
-//!                   └─ offsets, admin, fetch ─► records
+//!                   └─ offsets, admin, fetch, produce ─► records
 //! ```
 
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod connection;
 pub mod error;
 pub mod fetch;
 pub mod offsets;
+pub mod produce;
 pub mod records;
 mod wire;
 
@@ -25,4 +26,5 @@ pub use error::{Class, Error, ErrorCode, Result};
 pub use fetch::{FetchOptions, Fetched, Fetcher, Position};
 pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
+pub use produce::{Delivery, Producer, ProducerOptions};
 pub use uuid::Uuid;

@@ -4,6 +4,8 @@
 
 mod client;
 mod fetch;
+mod produce;
+mod transaction;
 
 use acme_kafka::admin::NewTopic;
 use acme_kafka::{Client, Config};
