@@ -6,6 +6,7 @@
 //! ```text
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
+//!                   ├─ group (members, committed offsets)
 //!                   └─ offsets, admin, fetch, produce ─► records
 //! ```
 
@@ -15,8 +16,10 @@ pub mod config;
 pub mod connection;
 pub mod error;
 pub mod fetch;
+pub mod group;
 pub mod offsets;
 pub mod produce;
+pub mod properties;
 pub mod records;
 mod wire;
 

@@ -135,6 +135,18 @@ impl Client {
             tries.after(error).await?;
         }
     }
+
+    pub(crate) async fn send_once_to_coordinator<R: Request>(
+        &self,
+        (kind, key): (CoordinatorKind, &str),
+        purpose: Purpose,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<R::Response> {
+        let broker = self.coordinator(kind, key).await?;
+        let connection = self.connection(broker, purpose).await?;
+        connection.send_at(request, connection.version::<R>()?, timeout).await
+    }
 }
 
 fn read(

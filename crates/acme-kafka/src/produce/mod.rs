@@ -14,10 +14,10 @@ mod transaction;
 pub use identity::{Transactional, init_producer};
 pub use partitioner::{murmur2, partition_for_key};
 pub use queue::Identity;
-pub use transaction::{CommittedOffset, GroupMetadata};
 
 use crate::client::{Client, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
+use crate::properties::ProducerProperties;
 use crate::records::{BatchBuilder, Compression, Header};
 use pump::Outcome;
 use queue::{Open, Queue, Sealed};
@@ -66,6 +66,25 @@ impl Default for ProducerOptions {
             request_bytes: 4 * 1024 * 1024,
             record_bytes_max: 64 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
+            transactional: None,
+        }
+    }
+}
+
+impl ProducerOptions {
+    /// The defaults but for what Kafka's properties say.
+    #[must_use]
+    pub fn of(properties: &ProducerProperties) -> Self {
+        let default = Self::default();
+        Self {
+            compression: properties.compression.unwrap_or(default.compression),
+            batch_bytes: properties.batch_bytes.unwrap_or(default.batch_bytes),
+            linger: properties.linger.unwrap_or(default.linger),
+            in_flight_max: properties.in_flight.unwrap_or(default.in_flight_max),
+            buffer_bytes: properties.buffer_bytes.unwrap_or(default.buffer_bytes),
+            request_bytes: properties.request_bytes_max.unwrap_or(default.request_bytes),
+            record_bytes_max: properties.request_bytes_max.unwrap_or(default.record_bytes_max),
+            delivery_timeout: properties.delivery_timeout.unwrap_or(default.delivery_timeout),
             transactional: None,
         }
     }

@@ -8,6 +8,7 @@ use super::identity::{Transactional, init_producer};
 use super::{Delivery, Producer};
 use crate::client::{Client, CoordinatorKind, Purpose, TopicPartition};
 use crate::error::{Class, Error, ErrorCode, Result};
+use crate::group::{GroupMetadata, OffsetAndMetadata};
 use crate::wire::text;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::txn_offset_commit_request::{
@@ -25,38 +26,6 @@ const IMPLICIT: i16 = 2;
 const PRODUCE_OLD: i16 = 11;
 const OFFSETS_OLD: i16 = 4;
 const END_OLD: i16 = 4;
-
-/// A member of a group, in whose name offsets are committed. Without membership: generation -1 and no names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupMetadata {
-    /// The group.
-    pub group_id: String,
-    /// The generation (classic) or member epoch (KIP-848) of the member; the coordinator refuses an old one.
-    pub generation: i32,
-    /// The member, empty without membership.
-    pub member_id: String,
-    /// The name of a static member.
-    pub instance_id: Option<String>,
-}
-
-impl GroupMetadata {
-    /// A group that nobody is a member of: offsets are committed without a check of who does it.
-    #[must_use]
-    pub fn without_member(group_id: &str) -> Self {
-        Self { group_id: group_id.to_owned(), generation: -1, member_id: String::new(), instance_id: None }
-    }
-}
-
-/// An offset to be committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommittedOffset {
-    /// The next record to be read.
-    pub offset: i64,
-    /// The leader epoch of the record before it, -1 if unknown.
-    pub leader_epoch: i32,
-    /// Text that is kept with it, at most `offset.metadata.max.bytes` (4,096) of it.
-    pub metadata: Option<String>,
-}
 
 /// Where a transactional producer stands.
 #[derive(Debug)]
@@ -251,7 +220,7 @@ impl Producer {
     pub async fn send_offsets(
         &mut self,
         group: &GroupMetadata,
-        offsets: &[(TopicPartition, CommittedOffset)],
+        offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> Result<()> {
         self.transaction.check_writable()?;
         let result = self.try_send_offsets(group, offsets).await;
@@ -266,7 +235,7 @@ impl Producer {
     async fn try_send_offsets(
         &mut self,
         group: &GroupMetadata,
-        offsets: &[(TopicPartition, CommittedOffset)],
+        offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> Result<()> {
         let id = self.transactional_id()?;
         if !self.transaction.implicit && !self.transaction.has_offsets {
@@ -274,7 +243,7 @@ impl Producer {
                 .with_transactional_id(TransactionalId(text(&id)))
                 .with_producer_id(ProducerId(self.identity.producer_id))
                 .with_producer_epoch(self.identity.epoch)
-                .with_group_id(GroupId(text(&group.group_id)));
+                .with_group_id(GroupId(text(&group.group)));
             let code =
                 |response: &kafka_protocol::messages::AddOffsetsToTxnResponse| ErrorCode(response.error_code);
             self.ask(CoordinatorKind::Transaction, &id, &request, i16::MAX, code).await?;
@@ -282,7 +251,7 @@ impl Producer {
         self.transaction.has_offsets = true;
         let request = TxnOffsetCommitRequest::default()
             .with_transactional_id(TransactionalId(text(&id)))
-            .with_group_id(GroupId(text(&group.group_id)))
+            .with_group_id(GroupId(text(&group.group)))
             .with_producer_id(ProducerId(self.identity.producer_id))
             .with_producer_epoch(self.identity.epoch)
             .with_generation_id(group.generation)
@@ -290,7 +259,7 @@ impl Producer {
             .with_group_instance_id(group.instance_id.as_deref().map(text))
             .with_topics(offset_topics(offsets));
         let version_max = if self.transaction.implicit { i16::MAX } else { OFFSETS_OLD };
-        self.ask(CoordinatorKind::Group, &group.group_id, &request, version_max, |response| {
+        self.ask(CoordinatorKind::Group, &group.group, &request, version_max, |response| {
             let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.error_code);
             first_error(codes)
         })
@@ -420,14 +389,14 @@ fn first_error(codes: impl Iterator<Item = i16>) -> ErrorCode {
     codes.next().unwrap_or(ErrorCode::NONE)
 }
 
-fn offset_topics(offsets: &[(TopicPartition, CommittedOffset)]) -> Vec<TxnOffsetCommitRequestTopic> {
+fn offset_topics(offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Vec<TxnOffsetCommitRequestTopic> {
     let mut topics: BTreeMap<&str, Vec<TxnOffsetCommitRequestPartition>> = BTreeMap::new();
     for (partition, committed) in offsets {
         let one = TxnOffsetCommitRequestPartition::default()
             .with_partition_index(partition.partition)
             .with_committed_offset(committed.offset)
             .with_committed_leader_epoch(committed.leader_epoch)
-            .with_committed_metadata(committed.metadata.as_deref().map(text));
+            .with_committed_metadata(Some(text(&committed.metadata)));
         topics.entry(&partition.topic).or_default().push(one);
     }
     let topics = topics.into_iter().map(|(name, partitions)| {

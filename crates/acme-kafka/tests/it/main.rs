@@ -4,6 +4,7 @@
 
 mod client;
 mod fetch;
+mod group;
 mod produce;
 mod transaction;
 

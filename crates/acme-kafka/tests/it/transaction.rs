@@ -3,15 +3,10 @@
 use crate::produce::consume;
 use crate::{NODE, client, topic};
 use acme_kafka::admin::NewTopic;
-use acme_kafka::kafka_protocol::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
-use acme_kafka::kafka_protocol::messages::{GroupId, OffsetFetchRequest, TopicName};
-use acme_kafka::kafka_protocol::protocol::StrBytes;
-use acme_kafka::produce::{CommittedOffset, GroupMetadata, Producer, ProducerOptions, Transactional};
+use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
+use acme_kafka::produce::{Producer, ProducerOptions, Transactional};
 use acme_kafka::{
-    Class, Client, Config, CoordinatorKind, ErrorCode, FetchOptions, Fetcher, Isolation, Position, Purpose,
-    TopicPartition,
+    Class, Client, Config, ErrorCode, FetchOptions, Fetcher, Isolation, Position, TopicPartition,
 };
 use acme_lab::kafka::{Kafka, OLD_VERSION};
 use std::time::Duration;
@@ -64,33 +59,13 @@ async fn fetched(client: &Client, topic: &str, isolation: Isolation) -> Vec<usiz
 
 /// Offset and metadata that a group has committed for partition 0.
 async fn offset_of(client: &Client, group: &str, topic: &str) -> (i64, String) {
-    let name = || TopicName(StrBytes::from_string(topic.to_owned()));
-    let topics = OffsetFetchRequestTopics::default().with_name(name()).with_partition_indexes(vec![0]);
-    let wanted = OffsetFetchRequestGroup::default()
-        .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
-        .with_member_epoch(-1)
-        .with_topics(Some(vec![topics]));
-    let request = OffsetFetchRequest::default().with_groups(vec![wanted]).with_require_stable(true);
-    let to = (CoordinatorKind::Group, group);
-    let patience = Duration::from_secs(10);
-    let mut tries = client.tries();
-    let found = loop {
-        let sent = client.send_to_coordinator(to, Purpose::Control, &request, patience, |response| {
-            ErrorCode(response.groups[0].error_code)
-        });
-        let found = sent.await.unwrap().groups[0].topics[0].partitions[0].clone();
-        // The markers of a transaction are written after its commit is answered.
-        match ErrorCode(found.error_code).check(|| "committed offset".to_owned()) {
-            Ok(()) => break found,
-            Err(error) => tries.after(error).await.unwrap(),
-        }
-    };
-    let metadata = found.metadata.as_ref().map(ToString::to_string).unwrap_or_default();
-    (found.committed_offset, metadata)
+    let partition = TopicPartition::new(topic, 0);
+    let committed = client.committed(group, Some(std::slice::from_ref(&partition)), true).await.unwrap();
+    (committed[&partition].offset, committed[&partition].metadata.clone())
 }
 
-fn offset(offset: i64, metadata: &str) -> CommittedOffset {
-    CommittedOffset { offset, leader_epoch: -1, metadata: Some(metadata.to_owned()) }
+fn offset(offset: i64, metadata: &str) -> OffsetAndMetadata {
+    OffsetAndMetadata { metadata: metadata.to_owned(), ..OffsetAndMetadata::new(offset) }
 }
 
 /// Both dialects of transactions: brokers that add partitions by themselves, and those that want to be told.
@@ -101,7 +76,7 @@ async fn records_and_offsets_are_committed_together_or_not_at_all_in_both_dialec
         let client = Client::connect(Config::new([kafka.bootstrap()])).await.unwrap();
         client.create_topic(&NewTopic::new("both", 1)).await.unwrap();
         let source = TopicPartition::new("both", 0);
-        let group = GroupMetadata::without_member("readers");
+        let group = GroupMetadata::outside("readers");
         let mut producer = producer(&client, "writer").await;
         assert!(producer.begin().is_ok());
         write(&mut producer, "both", 0..300).await;
@@ -210,7 +185,7 @@ async fn offsets_of_a_generation_that_has_passed_are_refused_and_the_transaction
     producer.begin().unwrap();
     write(&mut producer, &topic, 0..10).await;
     let stranger = GroupMetadata {
-        group_id: format!("group-{topic}"),
+        group: format!("group-{topic}"),
         generation: 7,
         member_id: "nobody".to_owned(),
         instance_id: None,
@@ -218,10 +193,10 @@ async fn offsets_of_a_generation_that_has_passed_are_refused_and_the_transaction
     let offsets = [(TopicPartition::new(topic.as_str(), 0), offset(1, ""))];
     let error = producer.send_offsets(&stranger, &offsets).await.unwrap_err();
     assert_eq!(error.class(), Class::Rejoin, "{error}");
-    let group = GroupMetadata::without_member(&stranger.group_id);
+    let group = GroupMetadata::outside(stranger.group.clone());
     producer.send_offsets(&group, &offsets).await.unwrap();
     producer.commit().await.unwrap();
-    assert_eq!(offset_of(&client, &stranger.group_id, &topic).await.0, 1);
+    assert_eq!(offset_of(&client, &stranger.group, &topic).await.0, 1);
 }
 
 #[tokio::test]
