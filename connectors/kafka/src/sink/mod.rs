@@ -13,12 +13,10 @@ use acme_connect::{
     AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
     SinkParts, failpoint,
 };
-use acme_kafka::produce::{
-    CommittedOffset, Delivery, GroupMetadata, Producer, ProducerOptions, Target, Transactional,
-    partition_for_key,
-};
+use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
+use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transactional, partition_for_key};
 use acme_kafka::{Class, Client, Error, ErrorCode, TopicPartition};
-use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS, REMOTE};
+use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS};
 use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
 use cells::Records;
 use std::sync::Arc;
@@ -275,10 +273,10 @@ impl OffsetTransaction for KafkaSink {
             let mut offsets = Vec::with_capacity(positions.len());
             for (split, position) in positions {
                 let place = crate::source::Place::parse(position)?;
-                let committed = CommittedOffset {
+                let committed = OffsetAndMetadata {
                     offset: place.offset,
                     leader_epoch: place.epoch,
-                    metadata: Some(note.to_owned()),
+                    metadata: note.to_owned(),
                 };
                 offsets.push((crate::source::partition(split)?, committed));
             }
@@ -299,12 +297,12 @@ impl OffsetTransaction for KafkaSink {
 async fn send_offsets(
     producer: &mut Producer,
     member: &mut watch::Receiver<Membership>,
-    offsets: &[(TopicPartition, CommittedOffset)],
+    offsets: &[(TopicPartition, OffsetAndMetadata)],
 ) -> Result<(), Error> {
     loop {
         let who = member.borrow_and_update().clone();
         let group = GroupMetadata {
-            group_id: who.group.clone(),
+            group: who.group.clone(),
             generation: who.generation,
             member_id: who.member.clone(),
             instance_id: who.instance.clone(),
