@@ -2,6 +2,7 @@
 //!
 //! Every test keeps a register of who works on which partition: two at the same time is what must never be.
 
+mod admin;
 mod commits;
 mod mixed;
 mod sharing;
