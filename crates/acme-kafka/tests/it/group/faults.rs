@@ -155,7 +155,7 @@ async fn in_a_crowd_that_comes_and_goes_nobody_has_what_another_one_has() {
 async fn come_and_go(options: &MemberOptions, register: &Register, mut dice: Dice) -> Vec<Worker> {
     let mut workers: Vec<Worker> = Vec::new();
     let start = |number: u64, dice: &mut Dice| {
-        let manner = Manner::Takes(Duration::from_millis(dice.below(300)));
+        let manner = Manner::Takes(Duration::from_millis(dice.below(1_500)));
         Worker::with(&format!("w{number}"), &NODE.bootstrap(), options.clone(), register, manner)
     };
     let mut number = 0;
