@@ -19,7 +19,6 @@ pub mod fetch;
 pub mod group;
 pub mod offsets;
 pub mod produce;
-pub mod properties;
 pub mod records;
 mod wire;
 
