@@ -6,6 +6,7 @@
 //! ```text
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
+//!                   ├─ group (members, committed offsets)
 //!                   └─ offsets, admin
 //! ```
 
@@ -14,6 +15,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod group;
 pub mod offsets;
 mod wire;
 

@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    async fn send_once_to_coordinator<R: Request>(
+    pub(crate) async fn send_once_to_coordinator<R: Request>(
         &self,
         (kind, key): (CoordinatorKind, &str),
         purpose: Purpose,
