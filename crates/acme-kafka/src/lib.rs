@@ -17,6 +17,7 @@ pub mod connection;
 pub mod error;
 pub mod group;
 pub mod offsets;
+pub mod properties;
 mod wire;
 
 pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
