@@ -150,6 +150,11 @@ impl Connection {
     }
 
     #[allow(dead_code, reason = "for fetching and producing, which come next")]
+    /// A request of any version, for [`Self::submit`]; its answer is the caller's to read.
+    pub(crate) fn frame<R: Request>(&self, request: &R, version: i16) -> Result<Frame> {
+        Frame::of(&self.client_id, request, version)
+    }
+
     /// A request whose body is encoded by hand, for [`Self::submit`].
     pub(crate) fn raw_frame(&self, key: i16, version: i16, body: Vec<Bytes>) -> Result<Frame> {
         Frame::raw(&self.client_id, key, version, body)
