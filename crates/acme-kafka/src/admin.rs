@@ -1,15 +1,15 @@
 //! Administration: topics, their settings and partitions, deleting records.
 
-mod groups;
 mod topics;
 
-pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
 
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::text;
-use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };

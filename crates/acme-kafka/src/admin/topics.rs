@@ -107,7 +107,8 @@ impl Client {
                 }
             }
             let Some(next) = response.next_cursor else { break };
-            let next = Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index);
+            let next =
+                Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index);
             if before.as_ref() == Some(&next) {
                 return Err(Error::protocol("response DescribeTopicPartitions", "it does not advance"));
             }

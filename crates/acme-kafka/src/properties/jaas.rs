@@ -30,7 +30,8 @@ impl Jaas {
 
     /// Options whose names begin so, without that beginning.
     pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let short = move |(name, value): &'a (String, String)| Some((name.strip_prefix(prefix)?, value.as_str()));
+        let short =
+            move |(name, value): &'a (String, String)| Some((name.strip_prefix(prefix)?, value.as_str()));
         self.options.iter().filter_map(short)
     }
 }

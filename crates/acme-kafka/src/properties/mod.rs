@@ -213,7 +213,8 @@ impl<'a> Reading<'a> {
         let text = self.text(name)?;
         let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         if found.is_none() {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).filter(|it| !it.is_empty()).collect();
+            let words: Vec<&str> =
+                choices.iter().map(|(word, _)| *word).filter(|it| !it.is_empty()).collect();
             let message = format!("{name} is \"{text}\", which is none of {}", words.join(", "));
             self.fault(name, message, None);
         }
@@ -244,8 +245,7 @@ impl<'a> Reading<'a> {
     fn consumer(&mut self) -> ConsumerSettings {
         let isolation =
             [("read_uncommitted", Isolation::ReadUncommitted), ("read_committed", Isolation::ReadCommitted)];
-        let protocol =
-            self.choice("group.protocol", &[("classic", "classic"), ("consumer", "consumer")]);
+        let protocol = self.choice("group.protocol", &[("classic", "classic"), ("consumer", "consumer")]);
         ConsumerSettings {
             group_id: self.owned("group.id"),
             group_instance_id: self.owned("group.instance.id"),
@@ -284,7 +284,11 @@ impl<'a> Reading<'a> {
                 Some((_, name)) => names.push((*name).to_owned()),
                 None => {
                     let help = "use RangeAssignor or CooperativeStickyAssignor".to_owned();
-                    self.fault(NAME, format!("{NAME} names \"{part}\", which only Java can load"), Some(help));
+                    self.fault(
+                        NAME,
+                        format!("{NAME} names \"{part}\", which only Java can load"),
+                        Some(help),
+                    );
                 }
             }
         }
@@ -302,10 +306,7 @@ impl<'a> Reading<'a> {
             }
             return parsed.map(Reset::ByDuration);
         }
-        self.choice(
-            NAME,
-            &[("earliest", Reset::Earliest), ("latest", Reset::Latest), ("none", Reset::None)],
-        )
+        self.choice(NAME, &[("earliest", Reset::Earliest), ("latest", Reset::Latest), ("none", Reset::None)])
     }
 
     fn producer(&mut self) -> ProducerSettings {

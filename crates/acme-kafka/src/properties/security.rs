@@ -1,7 +1,7 @@
 //! `security.protocol`, `sasl.*` and `ssl.*`.
 
-use super::jaas::Jaas;
 use super::Reading;
+use super::jaas::Jaas;
 use crate::config::{Identity, Pem, Sasl, ScramHash, Security, Tls, TokenFuture, TokenProvider};
 use acme_types::Secret;
 use base64::Engine;
@@ -59,7 +59,8 @@ impl Reading<'_> {
 
     fn identity(&mut self) -> Option<Identity> {
         if self.owned("ssl.key.password").is_some() {
-            let help = "decrypt it with `openssl pkcs8 -in KEY -out PLAIN_KEY` and protect the file by its owner";
+            let help =
+                "decrypt it with `openssl pkcs8 -in KEY -out PLAIN_KEY` and protect the file by its owner";
             self.fault("ssl.key.password", "encrypted keys cannot be read".to_owned(), Some(help.to_owned()));
         }
         if let Some(key) = self.owned("ssl.keystore.key") {
@@ -154,7 +155,8 @@ impl Reading<'_> {
             self.fault("sasl.jaas.config", "OAUTHBEARER has no token to show".to_owned(), Some(help));
             return None;
         }
-        let extensions = jaas.with_prefix("extension_").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let extensions =
+            jaas.with_prefix("extension_").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let extensions = extensions.collect();
         Some(Sasl::OauthBearer { token: Arc::new(Unsecured(claims)), extensions })
     }

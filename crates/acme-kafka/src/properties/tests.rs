@@ -34,7 +34,8 @@ max.poll.records=5
     let tls = settings.client.security.tls.unwrap();
     assert!(!tls.verify_host);
     assert!(matches!(tls.authorities, Some(Pem::File(path)) if path == "/ca.pem"));
-    let Some(Sasl::Scram { hash: ScramHash::Sha512, username, password }) = settings.client.security.sasl else {
+    let Some(Sasl::Scram { hash: ScramHash::Sha512, username, password }) = settings.client.security.sasl
+    else {
         panic!("{:?}", settings.client.security.sasl)
     };
     assert_eq!((username.as_str(), password.reveal().as_ref()), ("u", "p=1;"));

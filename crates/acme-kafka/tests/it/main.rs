@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod client;
+mod fetch;
 mod group;
 
 use acme_kafka::admin::NewTopic;

@@ -157,7 +157,9 @@ impl KafkaTopics {
                 return Err(format!("Option \"[{option}]\" can't be used with option \"[{action}]\""));
             }
         }
-        let both = |one: &str, other: &str| Err(format!("Option \"[{one}]\" can't be used with option \"[{other}]\""));
+        let both = |one: &str, other: &str| {
+            Err(format!("Option \"[{one}]\" can't be used with option \"[{other}]\""))
+        };
         if self.create && self.replica_assignment.is_some() {
             if self.partitions.is_some() {
                 return both("replica-assignment", "partitions");

@@ -170,7 +170,10 @@ impl AlterTopic {
         }
         settings.extend(self.delete_config.into_iter().map(|name| (name, None)));
         if self.partitions.is_none() && settings.is_empty() {
-            return Err(Failure::user("nothing is to be changed", "add --partitions, --config or --delete-config"));
+            return Err(Failure::user(
+                "nothing is to be changed",
+                "add --partitions, --config or --delete-config",
+            ));
         }
         Ok(Alter {
             which: Which::Named(self.topics),

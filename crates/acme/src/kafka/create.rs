@@ -1,8 +1,8 @@
 //! Creating topics.
 
+use super::Said;
 use super::failure::Failure;
 use super::topics::topic_id;
-use super::Said;
 use acme_kafka::admin::NewTopic;
 use acme_kafka::{Client, ErrorCode};
 use serde_json::json;
@@ -57,14 +57,20 @@ fn new_topic(create: &Create) -> Result<NewTopic, Failure> {
         None => -1,
         Some(count) => match i32::try_from(count) {
             Ok(count) if count >= 1 => count,
-            _ => return fault("The partitions must be greater than 0", "leave it out for the cluster's default"),
+            _ => {
+                return fault(
+                    "The partitions must be greater than 0",
+                    "leave it out for the cluster's default",
+                );
+            }
         },
     };
     let mut topic = NewTopic::new(&create.name, partitions);
     topic.replication_factor = factor;
     topic.assignments = assignments;
     for setting in &create.configs {
-        let Some((name, value)) = setting.split_once('=').filter(|(_, value)| !value.trim().is_empty()) else {
+        let Some((name, value)) = setting.split_once('=').filter(|(_, value)| !value.trim().is_empty())
+        else {
             let said = "requirement failed: Invalid topic config: all configs to be added must be in the format \
                         \"key=val\".";
             return fault(said, "write it as retention.ms=604800000");

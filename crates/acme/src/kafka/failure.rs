@@ -54,6 +54,13 @@ impl Failure {
         Self { help: Some(help.into()), ..Self::new(&codes::MISSING_KEY, said) }
     }
 
+    /// A group that does not exist.
+    pub(crate) fn no_group(id: &str) -> Self {
+        let code = ErrorCode::GROUP_ID_NOT_FOUND;
+        let (what, detail) = (format!("group {id}"), Some(format!("Group {id} not found.")));
+        Error::Broker { code, what, detail }.into()
+    }
+
     /// A file that cannot be used.
     pub(crate) fn file(said: impl Into<String>, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..Self::new(&codes::FILE, said) }
@@ -87,8 +94,10 @@ impl Failure {
 
 /// What Kafka's tools say about a code that comes without words: exception and message.
 pub(crate) fn words(code: ErrorCode) -> (Option<&'static str>, String) {
-    let found = WORDS.iter().find(|(known, ..)| *known == code.0);
-    found.map_or_else(|| (None, format!("{}: {code}", code.message())), |(_, name, text)| (Some(name), (*text).to_owned()))
+    match WORDS.iter().find(|(known, ..)| *known == code.0) {
+        Some((_, name, text)) => (Some(*name), (*text).to_owned()),
+        None => (None, format!("{}: {code}", code.message())),
+    }
 }
 
 impl From<Error> for Failure {
@@ -97,7 +106,12 @@ impl From<Error> for Failure {
             let (exception, plain) = words(*code);
             let said = detail.clone().unwrap_or(plain);
             let (blame, help) = advice(*code);
-            return Self { exception, blame, help: help.map(str::to_owned), ..Self::new(&codes::REMOTE, said) };
+            return Self {
+                exception,
+                blame,
+                help: help.map(str::to_owned),
+                ..Self::new(&codes::REMOTE, said)
+            };
         }
         let (code, help) = match &error {
             Error::NoBroker { last, .. } if matches!(**last, Error::Auth { .. } | Error::Tls { .. }) => {
@@ -114,7 +128,9 @@ impl From<Error> for Failure {
                 "check --bootstrap-server, that a broker listens there, and security.protocol in the file of \
                  --command-config",
             ),
-            Error::Config(_) => (&codes::BAD_VALUE, "check --bootstrap-server and the file of --command-config"),
+            Error::Config(_) => {
+                (&codes::BAD_VALUE, "check --bootstrap-server and the file of --command-config")
+            }
             _ => return Self::new(&codes::REMOTE, error.to_string()),
         };
         Self { help: Some(help.to_owned()), ..Self::new(code, error.to_string()) }

@@ -3,8 +3,7 @@
 use super::Said;
 use super::failure::{Failure, words};
 use super::reset::partitions_of;
-use acme_kafka::admin::{GroupDescription, GroupListing, GroupMember};
-use acme_kafka::group::{Committed, OffsetAndMetadata};
+use acme_kafka::group::{Committed, GroupDescription, ListedGroup, MemberDescription, OffsetAndMetadata};
 use acme_kafka::{At, Client, Isolation, TopicPartition};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,13 +27,13 @@ impl Groups {
     pub(crate) async fn ids(&self, client: &Client) -> Result<Vec<String>, Failure> {
         match self {
             Self::Named(ids) => Ok(ids.clone()),
-            Self::All => Ok(consumers(client).await?.into_iter().map(|group| group.id).collect()),
+            Self::All => Ok(consumers(client).await?.into_iter().map(|group| group.group).collect()),
         }
     }
 }
 
 /// The groups of consumers, and those that only keep offsets.
-async fn consumers(client: &Client) -> Result<Vec<GroupListing>, Failure> {
+async fn consumers(client: &Client) -> Result<Vec<ListedGroup>, Failure> {
     let mut groups = client.list_groups().await?;
     groups.retain(|group| {
         ["", "consumer"].contains(&group.protocol_type.as_str())
@@ -68,30 +67,33 @@ pub(crate) async fn list(client: &Client, list: &List, as_json: bool) -> Result<
     let states = filter(list.states.as_deref(), &STATES, "state")?;
     let types = filter(list.types.as_deref(), &TYPES, "type")?;
     let mut groups = consumers(client).await?;
-    let among = |words: &BTreeSet<String>, word: &str| words.is_empty() || words.contains(&word.to_lowercase());
+    let among =
+        |words: &BTreeSet<String>, word: &str| words.is_empty() || words.contains(&word.to_lowercase());
     groups.retain(|group| among(&states, &group.state) && among(&types, &group.kind));
     let or_unknown = |text: &str| if text.is_empty() { "Unknown".to_owned() } else { text.to_owned() };
     if as_json {
         let all = groups.iter().map(
-            |group| json!({ "group": group.id, "type": or_unknown(&group.kind), "state": or_unknown(&group.state) }),
+            |group| json!({ "group": group.group, "type": or_unknown(&group.kind), "state": or_unknown(&group.state) }),
         );
         return Ok(Said::json(&all.collect()));
     }
     let mut out = String::new();
     if list.states.is_none() && list.types.is_none() {
-        groups.iter().for_each(|group| out.push_str(&format!("{}\n", group.id)));
+        groups.iter().for_each(|group| out.push_str(&format!("{}\n", group.group)));
         return Ok(Said::out(out));
     }
-    let width = groups.iter().map(|group| group.id.len().max(15)).max().unwrap_or(15) + 10;
+    let width = groups.iter().map(|group| group.group.len().max(15)).max().unwrap_or(15) + 10;
     let mut line = |id: &str, kind: &str, state: &str| {
         let _ = write!(out, "{id:<width$}");
-        for (text, _) in [(kind, &list.types), (state, &list.states)].iter().filter(|(_, given)| given.is_some()) {
+        for (text, _) in
+            [(kind, &list.types), (state, &list.states)].iter().filter(|(_, given)| given.is_some())
+        {
             let _ = write!(out, " {text:<20}");
         }
         out.push('\n');
     };
     line("GROUP", "TYPE", "STATE");
-    groups.iter().for_each(|group| line(&group.id, &or_unknown(&group.kind), &or_unknown(&group.state)));
+    groups.iter().for_each(|group| line(&group.group, &or_unknown(&group.kind), &or_unknown(&group.state)));
     Ok(Said::out(out))
 }
 
@@ -114,12 +116,7 @@ pub(crate) async fn describe(
     let mut said = Said::default();
     let mut values = Vec::new();
     for id in groups.ids(client).await? {
-        let group = client.describe_group(&id).await?;
-        if group.state == "Dead" {
-            said.out.push_str(&format!("\nError: Consumer group '{id}' does not exist.\n"));
-            said.failed = true;
-            continue;
-        }
+        let Some(group) = client.describe_group(&id).await? else { return Err(Failure::no_group(&id)) };
         if group.state == "Empty" {
             said.err.push_str(&format!("\nConsumer group '{id}' has no active members.\n"));
         } else if group.state != "Stable" {
@@ -129,7 +126,9 @@ pub(crate) async fn describe(
             About::Offsets => {
                 let rows = rows(client, &group).await?;
                 if as_json {
-                    values.push(json!({ "group": id, "offsets": rows.iter().map(Row::value).collect::<Vec<_>>() }));
+                    values.push(
+                        json!({ "group": id, "offsets": rows.iter().map(Row::value).collect::<Vec<_>>() }),
+                    );
                 } else {
                     offsets_table(&id, &rows, verbose, &mut said.out);
                 }
@@ -152,7 +151,7 @@ struct Row<'a> {
     partition: Option<TopicPartition>,
     committed: Option<OffsetAndMetadata>,
     end: Option<i64>,
-    member: Option<&'a GroupMember>,
+    member: Option<&'a MemberDescription>,
 }
 
 impl Row<'_> {
@@ -173,7 +172,7 @@ impl Row<'_> {
             "log_end_offset": self.end,
             "lag": self.lag(),
             "metadata": self.committed.as_ref().map(|it| it.metadata.as_str()).filter(|it| !it.is_empty()),
-            "consumer_id": self.member.map(|it| it.id.as_str()),
+            "consumer_id": self.member.map(|it| it.member_id.as_str()),
             "host": self.member.map(|it| it.host.as_str()),
             "client_id": self.member.map(|it| it.client_id.as_str()),
         })
@@ -182,17 +181,18 @@ impl Row<'_> {
 
 /// The partitions of members, those with most of them first, and then the others that have an offset.
 async fn rows<'a>(client: &Client, group: &'a GroupDescription) -> Result<Vec<Row<'a>>, Failure> {
-    let committed = client.committed(&group.id, None, false).await?;
-    let mut members: Vec<&GroupMember> = group.members.iter().filter(|it| !it.assignment.is_empty()).collect();
-    members.sort_by_key(|member| std::cmp::Reverse(member.assignment.len()));
-    let mut found: Vec<(TopicPartition, Option<&GroupMember>)> = Vec::new();
+    let committed = client.committed(&group.group, None, false).await?;
+    let mut members: Vec<&MemberDescription> =
+        group.members.iter().filter(|it| !it.assigned.is_empty()).collect();
+    members.sort_by_key(|member| std::cmp::Reverse(member.assigned.len()));
+    let mut found: Vec<(TopicPartition, Option<&MemberDescription>)> = Vec::new();
     for member in members {
-        found.extend(member.assignment.iter().map(|partition| (partition.clone(), Some(member))));
+        found.extend(member.assigned.iter().map(|partition| (partition.clone(), Some(member))));
     }
     let assigned: BTreeSet<TopicPartition> = found.iter().map(|(partition, _)| partition.clone()).collect();
     found.extend(committed.keys().filter(|it| !assigned.contains(it)).map(|it| (it.clone(), None)));
     let ends = ends(client, found.iter().map(|(partition, _)| partition)).await?;
-    let row = |(partition, member): (TopicPartition, Option<&'a GroupMember>)| Row {
+    let row = |(partition, member): (TopicPartition, Option<&'a MemberDescription>)| Row {
         committed: committed.get(&partition).cloned(),
         end: ends.get(&partition).copied(),
         member,
@@ -225,12 +225,14 @@ fn offsets_table(group: &str, rows: &[Row<'_>], verbose: bool, out: &mut String)
     }
     let text = |value: Option<String>| value.unwrap_or_else(|| NONE.to_owned());
     let number = |value: Option<i64>| text(value.map(|number| number.to_string()));
-    let of = |row: &Row<'_>, field: fn(&GroupMember) -> &str| text(row.member.map(|it| field(it).to_owned()));
+    let of = |row: &Row<'_>, field: fn(&MemberDescription) -> &str| {
+        text(row.member.map(|it| field(it).to_owned()))
+    };
     let topic = |row: &Row<'_>| text(row.partition.as_ref().map(|it| it.topic.to_string()));
     let width = |cell: &dyn Fn(&Row<'_>) -> usize| rows.iter().map(cell).max().unwrap_or(0).max(15);
     let group_width = group.len().max(15);
     let topic_width = width(&|row| topic(row).len());
-    let id_width = width(&|row| of(row, |it| &it.id).len());
+    let id_width = width(&|row| of(row, |it| &it.member_id).len());
     let host_width = width(&|row| of(row, |it| &it.host).len());
     let mut line = |cells: [&str; 10]| {
         let [group, topic, partition, epoch, current, end, lag, id, host, client] = cells;
@@ -261,7 +263,7 @@ fn offsets_table(group: &str, rows: &[Row<'_>], verbose: bool, out: &mut String)
             &number(row.committed.as_ref().map(|it| it.offset)),
             &number(row.end),
             &number(row.lag()),
-            &of(row, |it| &it.id),
+            &of(row, |it| &it.member_id),
             &of(row, |it| &it.host),
             &of(row, |it| &it.client_id),
         ]);
@@ -278,12 +280,13 @@ fn coordinator(client: &Client, group: &GroupDescription) -> String {
 
 fn state_table(client: &Client, group: &GroupDescription, verbose: bool, out: &mut String) {
     let coordinator = coordinator(client, group);
-    let (group_width, coordinator_width) = (group.id.len().max(15), coordinator.len().max(25));
-    let epoch = |epoch: Option<i32>| epoch.map_or_else(|| NONE.to_owned(), |epoch| epoch.to_string());
+    let (group_width, coordinator_width) = (group.group.len().max(15), coordinator.len().max(25));
+    let epoch = |epoch: i32| if epoch < 0 { NONE.to_owned() } else { epoch.to_string() };
     let assignor = if group.assignor.is_empty() { NONE } else { &group.assignor };
     let mut line = |cells: [&str; 7]| {
         let [id, coordinator, strategy, state, epoch, target, members] = cells;
-        let _ = write!(out, "\n{id:<group_width$} {coordinator:<coordinator_width$} {strategy:<20} {state:<20} ");
+        let _ =
+            write!(out, "\n{id:<group_width$} {coordinator:<coordinator_width$} {strategy:<20} {state:<20} ");
         if verbose {
             let _ = write!(out, "{epoch:<15} {target:<25} ");
         }
@@ -299,12 +302,12 @@ fn state_table(client: &Client, group: &GroupDescription, verbose: bool, out: &m
         "#MEMBERS",
     ]);
     line([
-        &group.id,
+        &group.group,
         &coordinator,
         assignor,
         &group.state,
-        &epoch(group.epochs.map(|it| it.0)),
-        &epoch(group.epochs.map(|it| it.1)),
+        &epoch(group.epoch),
+        &epoch(group.assignment_epoch),
         &group.members.len().to_string(),
     ]);
     out.push('\n');
@@ -312,13 +315,13 @@ fn state_table(client: &Client, group: &GroupDescription, verbose: bool, out: &m
 
 fn state_value(client: &Client, group: &GroupDescription) -> serde_json::Value {
     json!({
-        "group": group.id,
+        "group": group.group,
         "type": if group.is_consumer { "Consumer" } else { "Classic" },
         "coordinator": { "id": group.coordinator, "address": coordinator(client, group).split("  (").next() },
         "assignment_strategy": Some(&group.assignor).filter(|it| !it.is_empty()),
         "state": group.state,
-        "group_epoch": group.epochs.map(|it| it.0),
-        "target_assignment_epoch": group.epochs.map(|it| it.1),
+        "group_epoch": Some(group.epoch).filter(|it| *it >= 0),
+        "target_assignment_epoch": Some(group.assignment_epoch).filter(|it| *it >= 0),
         "members": group.members.len(),
     })
 }
@@ -366,26 +369,27 @@ pub(crate) async fn delete_offsets(
     let partitions = partitions_of(client, topics).await?;
     let mut said = Said::default();
     let mut whole: Option<Failure> = None;
-    let results: Vec<(TopicPartition, Option<String>)> = match client.delete_offsets(group, &partitions).await {
-        Ok(codes) => {
-            let result = |(partition, code): (TopicPartition, acme_kafka::ErrorCode)| {
-                let text = (!code.is_ok()).then(|| {
-                    let (name, text) = words(code);
-                    let name = name.map(|name| format!("org.apache.kafka.common.errors.{name}: "));
-                    name.unwrap_or_default() + &text
-                });
-                (partition, text)
-            };
-            codes.into_iter().map(result).collect()
-        }
-        Err(error) if error.code().is_none() => return Err(error.into()),
-        Err(error) => {
-            let failure = Failure::from(error);
-            let text = failure.with_exception();
-            whole = Some(failure);
-            partitions.into_iter().map(|partition| (partition, Some(text.clone()))).collect()
-        }
-    };
+    let results: Vec<(TopicPartition, Option<String>)> =
+        match client.delete_group_offsets_each(group, &partitions).await {
+            Ok(codes) => {
+                let result = |(partition, code): (TopicPartition, acme_kafka::ErrorCode)| {
+                    let text = (!code.is_ok()).then(|| {
+                        let (name, text) = words(code);
+                        let name = name.map(|name| format!("org.apache.kafka.common.errors.{name}: "));
+                        name.unwrap_or_default() + &text
+                    });
+                    (partition, text)
+                };
+                codes.into_iter().map(result).collect()
+            }
+            Err(error) if error.code().is_none() => return Err(error.into()),
+            Err(error) => {
+                let failure = Failure::from(error);
+                let text = failure.with_exception();
+                whole = Some(failure);
+                partitions.into_iter().map(|partition| (partition, Some(text.clone()))).collect()
+            }
+        };
     said.failed = results.iter().any(|(_, error)| error.is_some());
     if let Some(help) = whole.as_ref().and_then(|failure| failure.help.as_ref()) {
         said.err = format!("help: {help}\n");
@@ -412,7 +416,8 @@ pub(crate) async fn delete_offsets(
     };
     line("TOPIC", "PARTITION", "STATUS");
     for (partition, error) in &results {
-        let status = error.as_ref().map_or_else(|| "Successful".to_owned(), |error| format!("Error: {error}"));
+        let status =
+            error.as_ref().map_or_else(|| "Successful".to_owned(), |error| format!("Error: {error}"));
         line(&partition.topic, &partition.partition.to_string(), &status);
     }
     said.out.push('\n');

@@ -2,7 +2,7 @@
 
 use super::groups::NONE;
 use acme_kafka::TopicPartition;
-use acme_kafka::admin::{GroupDescription, GroupMember};
+use acme_kafka::group::{GroupDescription, MemberDescription};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,27 +10,31 @@ use std::fmt::Write;
 /// The table of `describe --members`.
 pub(crate) fn table(group: &GroupDescription, verbose: bool, out: &mut String) {
     let members = &group.members;
-    let width = |least: usize, cell: &dyn Fn(&GroupMember) -> usize| {
+    let width = |least: usize, cell: &dyn Fn(&MemberDescription) -> usize| {
         members.iter().map(cell).max().unwrap_or(0).max(least)
     };
     let named = members.iter().any(|member| member.instance_id.is_some());
-    let group_width = group.id.len().max(15);
-    let id_width = width(15, &|it| it.id.len());
+    let group_width = group.group.len().max(15);
+    let id_width = width(15, &|it| it.member_id.len());
     let instance_width = width(17, &|it| it.instance_id.as_ref().map_or(0, String::len));
     let (host_width, client_width) = (width(15, &|it| it.host.len()), width(15, &|it| it.client_id.len()));
-    let current_width = width(20, &|it| shown(Some(&it.assignment)).len());
+    let current_width = width(20, &|it| shown(Some(&it.assigned)).len());
     let target_width = width(20, &|it| shown(it.target.as_deref()).len());
     // A group that is being moved to the protocol of KIP-848 has members of both kinds.
     let mixed = members.iter().any(|member| member.upgraded == Some(false));
     let mut line = |cells: [&str; 11]| {
-        let [group, id, instance, host, client, count, epoch, current, target_epoch, target, upgraded] = cells;
+        let [group, id, instance, host, client, count, epoch, current, target_epoch, target, upgraded] =
+            cells;
         let _ = write!(out, "{group:<group_width$} {id:<id_width$} ");
         if named {
             let _ = write!(out, "{instance:<instance_width$} ");
         }
         let _ = write!(out, "{host:<host_width$} {client:<client_width$} {count:<15} ");
         if verbose {
-            let _ = write!(out, "{epoch:<15} {current:<current_width$} {target_epoch:<15} {target:<target_width$}");
+            let _ = write!(
+                out,
+                "{epoch:<15} {current:<current_width$} {target_epoch:<15} {target:<target_width$}"
+            );
             if mixed {
                 let _ = write!(out, " {upgraded}");
             }
@@ -51,17 +55,17 @@ pub(crate) fn table(group: &GroupDescription, verbose: bool, out: &mut String) {
         "UPGRADED",
     ]);
     for member in members {
-        let epoch = |epoch: Option<i32>| epoch.map_or_else(|| NONE.to_owned(), |epoch| epoch.to_string());
+        let epoch = |epoch: i32| if epoch < 0 { NONE.to_owned() } else { epoch.to_string() };
         line([
-            &group.id,
-            &member.id,
+            &group.group,
+            &member.member_id,
             member.instance_id.as_deref().unwrap_or_default(),
             &member.host,
             &member.client_id,
-            &member.assignment.len().to_string(),
+            &member.assigned.len().to_string(),
             &epoch(member.epoch),
-            &shown(Some(&member.assignment)),
-            &epoch(group.epochs.map(|epochs| epochs.1)),
+            &shown(Some(&member.assigned)),
+            &epoch(group.assignment_epoch),
             &shown(member.target.as_deref()),
             member.upgraded.map_or(NONE, |upgraded| if upgraded { "true" } else { "false" }),
         ]);
@@ -93,14 +97,14 @@ fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&str, Vec<i32>> {
 pub(crate) fn value(group: &GroupDescription) -> serde_json::Value {
     let members = group.members.iter().map(|member| {
         json!({
-            "consumer_id": member.id,
+            "consumer_id": member.member_id,
             "group_instance_id": member.instance_id,
             "host": member.host,
             "client_id": member.client_id,
-            "epoch": member.epoch,
-            "assignment": by_topic(&member.assignment),
+            "epoch": Some(member.epoch).filter(|epoch| *epoch >= 0),
+            "assignment": by_topic(&member.assigned),
             "target_assignment": member.target.as_deref().map(by_topic),
         })
     });
-    json!({ "group": group.id, "members": members.collect::<Vec<_>>() })
+    json!({ "group": group.group, "members": members.collect::<Vec<_>>() })
 }

@@ -60,7 +60,10 @@ impl Cluster {
             None => Properties::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::file(format!("{path}: {error}"), "name a file of client properties with --command-config")
+                    Failure::file(
+                        format!("{path}: {error}"),
+                        "name a file of client properties with --command-config",
+                    )
                 })?;
                 Properties::parse(&text)
             }
@@ -82,7 +85,10 @@ impl Cluster {
 pub(crate) async fn connect(properties: &Properties, client_id: &str) -> Result<(Client, Settings), Failure> {
     let settings = properties.settings().map_err(|faults| Failure::properties(&faults))?;
     if settings.client.bootstrap.is_empty() {
-        return Err(Failure::missing("--bootstrap-server must be specified", "add --bootstrap-server HOST:PORT"));
+        return Err(Failure::missing(
+            "--bootstrap-server must be specified",
+            "add --bootstrap-server HOST:PORT",
+        ));
     }
     let named = properties.get("client.id").is_some();
     let patient = properties.get("default.api.timeout.ms").is_some();

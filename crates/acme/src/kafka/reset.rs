@@ -9,9 +9,6 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// The group does not exist: one without members, so to say.
-const GROUP_ID_NOT_FOUND: ErrorCode = ErrorCode(69);
-
 /// Which partitions are meant.
 #[derive(Clone, Debug)]
 pub(crate) enum Scope {
@@ -57,11 +54,8 @@ pub(crate) async fn reset(client: &Client, reset: &Reset, as_json: bool) -> Resu
     let mut all: BTreeMap<String, Offsets> = BTreeMap::new();
     let ids = reset.groups.ids(client).await?;
     for id in &ids {
-        let state = match client.describe_group(id).await {
-            Ok(group) => group.state,
-            Err(error) if error.code() == Some(GROUP_ID_NOT_FOUND) => "Dead".to_owned(),
-            Err(error) => return Err(error.into()),
-        };
+        // One that does not exist is one without members.
+        let state = client.describe_group(id).await?.map_or_else(|| "Dead".to_owned(), |group| group.state);
         if !["Empty", "Dead"].contains(&state.as_str()) {
             let _ = writeln!(
                 said.out,
@@ -174,7 +168,10 @@ async fn planned(client: &Client, group: &str, reset: &Reset, said: &mut Said) -
                     let name = java_name(&partition);
                     let text = "since there is no current committed offset";
                     let message = format!("Cannot shift offset for partition {name} {text}");
-                    return Err(Failure::user(message, "reset it with --to-earliest, --to-latest or --to-offset"));
+                    return Err(Failure::user(
+                        message,
+                        "reset it with --to-earliest, --to-latest or --to-offset",
+                    ));
                 };
                 wanted.insert(partition, now.offset.saturating_add(*by));
             }
@@ -283,7 +280,10 @@ async fn existing(
 }
 
 /// The partitions of `orders` (all) and `orders:0,1`.
-pub(crate) async fn partitions_of(client: &Client, topics: &[String]) -> Result<Vec<TopicPartition>, Failure> {
+pub(crate) async fn partitions_of(
+    client: &Client,
+    topics: &[String],
+) -> Result<Vec<TopicPartition>, Failure> {
     let mut partitions = BTreeSet::new();
     let mut whole = Vec::new();
     for text in topics {
@@ -387,7 +387,10 @@ mod tests {
 
     #[test]
     fn partitions_are_named_behind_a_colon() {
-        assert_eq!(named_partitions("t:0,2").unwrap(), [TopicPartition::new("t", 0), TopicPartition::new("t", 2)]);
+        assert_eq!(
+            named_partitions("t:0,2").unwrap(),
+            [TopicPartition::new("t", 0), TopicPartition::new("t", 2)]
+        );
         assert_eq!(
             named_partitions("t:x").unwrap_err().said,
             "Invalid partition 'x' specified in topic arg 't:x''"

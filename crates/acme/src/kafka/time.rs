@@ -80,7 +80,9 @@ mod tests {
         ] {
             assert_eq!(datetime_ms(text), Some(expected), "{text}");
         }
-        for wrong in ["2023-02-29T00:00:00", "2024-01-01", "2024-01-01T24:00:00", "soon", "2024-1x-01T00:00:00"] {
+        for wrong in
+            ["2023-02-29T00:00:00", "2024-01-01", "2024-01-01T24:00:00", "soon", "2024-1x-01T00:00:00"]
+        {
             assert_eq!(datetime_ms(wrong), None, "{wrong}");
         }
     }

@@ -1,7 +1,7 @@
 //! Topics: which there are, changing and deleting them.
 
-use super::failure::Failure;
 use super::Said;
+use super::failure::Failure;
 use acme_kafka::admin::Resource;
 use acme_kafka::{Client, ErrorCode, Metadata};
 use regex::Regex;
@@ -77,7 +77,10 @@ pub(crate) fn pattern(text: &str) -> Result<Regex, Failure> {
     Regex::new(&format!("^(?:{plain})$")).map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default();
-        Failure::user(format!("{text} is an invalid regex: {reason}"), "look around and back references are unknown here")
+        Failure::user(
+            format!("{text} is an invalid regex: {reason}"),
+            "look around and back references are unknown here",
+        )
     })
 }
 
@@ -182,7 +185,9 @@ mod tests {
     #[test]
     fn a_pattern_means_the_whole_name_and_a_comma_is_an_or() {
         let pattern = pattern("\"ord.*, my.topic\"").unwrap();
-        for (name, expected) in [("orders", true), ("my.topic", true), ("myxtopic", true), ("reorders", false)] {
+        for (name, expected) in
+            [("orders", true), ("my.topic", true), ("myxtopic", true), ("reorders", false)]
+        {
             assert_eq!(pattern.is_match(name), expected, "{name}");
         }
         assert!(super::pattern("(").unwrap_err().said.starts_with("( is an invalid regex"));
