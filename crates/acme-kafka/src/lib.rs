@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod group;
 pub mod offsets;
 pub mod produce;
+pub mod properties;
 pub mod records;
 mod wire;
 

@@ -90,19 +90,11 @@ impl KafkaSink {
     async fn connect(&mut self) -> Result<(Client, &mut Open), Diagnostic> {
         let client = self.cluster.connect().await?;
         let partitions = self.topic.ensure(&client).await?;
-        let mut options = ProducerOptions::default();
-        let given = self.cluster.properties.producer().expect("the properties were checked");
-        let timeout = given.transaction_timeout.unwrap_or(TRANSACTION_MAX);
+        let mut options = ProducerOptions::of(&self.cluster.producer);
+        let timeout = self.cluster.producer.transaction_timeout.unwrap_or(TRANSACTION_MAX);
         options.transactional = self.transactional.clone().map(|id| Transactional { id, timeout });
-        options.compression = given.compression.unwrap_or(options.compression);
-        options.linger = given.linger.unwrap_or(options.linger);
-        options.in_flight_max = given.in_flight.unwrap_or(options.in_flight_max);
-        options.buffer_bytes = given.buffer_bytes.unwrap_or(options.buffer_bytes);
-        options.delivery_timeout = given.delivery_timeout.unwrap_or(options.delivery_timeout);
-        options.request_bytes = given.request_bytes_max.unwrap_or(options.request_bytes);
-        options.record_bytes_max =
-            self.topic.record_max(&client).await.min(given.request_bytes_max.unwrap_or(usize::MAX));
-        options.batch_bytes = given.batch_bytes.unwrap_or(options.batch_bytes).min(options.record_bytes_max);
+        options.record_bytes_max = options.record_bytes_max.min(self.topic.record_max(&client).await);
+        options.batch_bytes = options.batch_bytes.min(options.record_bytes_max);
         let what = format!("write to topic \"{}\"", self.topic.name);
         let producer = Producer::connect(client.clone(), options).await;
         let mut producer = producer.map_err(|error| fault(&what, &error))?;

@@ -4,11 +4,11 @@ use super::position::{Place, partition, split};
 use super::topics::Topics;
 use super::{KafkaSource, unopened};
 use crate::fault::fault;
+use crate::settings::Cluster;
 use acme_connect::{Membership, Pending, Read, SharedSource};
 use acme_kafka::group::{
     Committed, Event, Member, MemberOptions, OffsetAndMetadata, Revocation, Subscription,
 };
-use acme_kafka::properties::Properties;
 use acme_kafka::{At, Client, TopicPartition};
 use acme_types::codes::LOST_SPLITS;
 use acme_types::{Diagnostic, Positions, SplitId};
@@ -39,7 +39,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(name: String, topics: &Topics, properties: &Properties) -> Self {
+    pub(super) fn new(name: &str, topics: &Topics, cluster: &Cluster) -> Self {
         let subscription = match topics {
             Topics::Named(names) => Subscription::topics(names),
             Topics::Matching(_) => {
@@ -47,10 +47,9 @@ impl Group {
                 Subscription::Matching(Arc::new(move |name| topics.has(name)))
             }
         };
-        let mut options = MemberOptions::new(name.clone(), subscription);
+        let mut options = cluster.member(name, subscription);
         options.metadata_interval = super::LOOK;
-        properties.member(&mut options).expect("the properties were checked");
-        let who = watch::Sender::new(Membership { group: name, ..Membership::default() });
+        let who = watch::Sender::new(Membership { group: name.to_owned(), ..Membership::default() });
         Self {
             options,
             member: None,
