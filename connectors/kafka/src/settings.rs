@@ -41,8 +41,6 @@ pub(crate) struct Cluster {
     pub(crate) config: acme_kafka::Config,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) producer: ProducerSettings,
-    /// What is accepted and does nothing, with the reason.
-    pub(crate) notes: Vec<String>,
 }
 
 /// Properties that a pipeline says in another way.
@@ -103,6 +101,9 @@ impl Cluster {
                 Some("remove it".to_owned()),
             ));
         }
+        for note in notes {
+            context.notes.add(Diagnostic::warning(&codes::BAD_VALUE, note).at(config.place("properties")));
+        }
         client.bootstrap = config.texts("brokers").map(str::to_owned).collect();
         if !values().any(|(name, _)| name == "client.id") {
             client.client_id = format!("acme-{}-{}", context.pipeline, context.item);
@@ -114,7 +115,7 @@ impl Cluster {
                     .help("write each broker as `host:port`"),
             )
         })?;
-        Ok(Self { config: client, consumer, producer, notes })
+        Ok(Self { config: client, consumer, producer })
     }
 
     /// How records are fetched.

@@ -1,8 +1,11 @@
 //! The value of a column as text, for ids, keys and names.
 
+use acme_formats::json::{WIDE_NUMBER, write_wide};
 use acme_types::batch::{META_PREFIX, is_json};
 use acme_types::{Batch, Diagnostic, codes};
-use arrow::array::{Array, AsArray, BinaryViewArray, Int64Array, StringArray, StringViewArray};
+use arrow::array::{
+    Array, AsArray, BinaryViewArray, Decimal256Array, Int64Array, StringArray, StringViewArray,
+};
 use arrow::compute::{can_cast_types, cast};
 use arrow::datatypes::DataType;
 use std::io::Write;
@@ -18,6 +21,8 @@ pub enum Cell {
     View(StringViewArray),
     /// Bytes as they are.
     Bytes(BinaryViewArray),
+    /// Exact numbers of any size.
+    Wide(Decimal256Array),
     /// JSON text: a text's content, anything else that is a scalar as it stands.
     Json(StringViewArray),
 }
@@ -48,6 +53,7 @@ impl Cell {
             DataType::Utf8 => Self::Text(array.as_string().clone()),
             DataType::Utf8View if is_json(field) => Self::Json(array.as_string_view().clone()),
             DataType::Utf8View => Self::View(array.as_string_view().clone()),
+            wide if *wide == WIDE_NUMBER => Self::Wide(array.as_primitive().clone()),
             DataType::BinaryView => Self::Bytes(array.as_binary_view().clone()),
             other if !other.is_nested() && can_cast_types(other, &DataType::Utf8) => {
                 let text = cast(array, &DataType::Utf8)
@@ -68,6 +74,7 @@ impl Cell {
             Self::Text(array) => array.is_null(row),
             Self::View(array) | Self::Json(array) => array.is_null(row),
             Self::Bytes(array) => array.is_null(row),
+            Self::Wide(array) => array.is_null(row),
         };
         if null {
             return Found::Null;
@@ -77,9 +84,19 @@ impl Cell {
             Self::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),
             Self::View(array) => out.extend_from_slice(array.value(row).as_bytes()),
             Self::Bytes(array) => out.extend_from_slice(array.value(row)),
+            Self::Wide(array) => write_wide(array.value(row), 24, out),
             Self::Json(array) => return write_json(array.value(row).trim(), out),
         }
         Found::Value
+    }
+
+    /// The JSON text of a value that is [`Found::Nested`].
+    #[must_use]
+    pub fn json(&self, row: usize) -> &str {
+        match self {
+            Self::Json(array) => array.value(row),
+            _ => "",
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use acme_formats::csv::{self, CsvEncoder};
 use acme_formats::json::JsonEncoder;
 use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Place, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One entry in the binary's list of connectors.
 pub struct Connector {
@@ -39,6 +39,25 @@ pub struct Context {
     pub pipeline: Arc<str>,
     /// The pipeline ends by itself: read what is there, publish at the end.
     pub batch_mode: bool,
+    /// What the user should know of the configuration, though it stops nothing.
+    pub notes: Notes,
+}
+
+/// Warnings that connectors have as they are made.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<Vec<Diagnostic>>>);
+
+impl Notes {
+    /// Adds one.
+    pub fn add(&self, warning: Diagnostic) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// All so far.
+    #[must_use]
+    pub fn take(&self) -> Vec<Diagnostic> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A source that is made and not yet connected.

@@ -17,7 +17,7 @@ mod splits;
 
 pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
 pub use cell::{Cell, Found};
-pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
+pub use connector::{Connector, Content, Context, Format, Maker, Notes, SinkParts, SourceParts, StreamInfo};
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};

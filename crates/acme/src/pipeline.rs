@@ -3,7 +3,7 @@
 use crate::connectors::{CONNECTORS, specs};
 use crate::environment::{self, ProcessEnvironment};
 use crate::state;
-use acme_connect::{Connector, Context, Maker, OsDisk, SinkParts, SourceParts, SystemClock};
+use acme_connect::{Connector, Context, Maker, Notes, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
 use acme_flow::checkpoint::{LocalStore, Writer};
 use acme_flow::driver::{Job, JobSink, JobSource, Policy};
@@ -54,7 +54,8 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
     let (spec, mut found) = parse(path, text, &specs(), &ProcessEnvironment);
     let Some(spec) = spec else { return Err(found) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let context = |item: &Item| context(&spec, item, clock.clone());
+    let notes = Notes::default();
+    let context = |item: &Item| context(&spec, item, clock.clone(), &notes);
     let (mut sources, mut sinks) = (Vec::new(), Vec::new());
     for item in spec.sources.iter().chain(&spec.destinations) {
         let made = match &connector(item.spec).make {
@@ -63,6 +64,7 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
         };
         found.extend(made.err());
     }
+    found.extend(notes.take());
     if found.iter().any(|diagnostic| !diagnostic.warning) {
         return Err(found);
     }
@@ -75,13 +77,14 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
 }
 
 /// What a connector may use of the world.
-pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>) -> Context {
+pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>, notes: &Notes) -> Context {
     Context {
         disk: Arc::new(OsDisk),
         clock,
         item: item.name.as_str().into(),
         pipeline: spec.name.as_str().into(),
         batch_mode: spec.mode == Mode::Batch,
+        notes: notes.clone(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Left {
         let mut sources = Vec::new();
         for item in &spec.sources {
             if std::ptr::eq(item.spec, connector_postgres::SOURCE.spec) {
-                let context = pipeline::context(&spec, item, clock.clone());
+                let context = pipeline::context(&spec, item, clock.clone(), &acme_connect::Notes::default());
                 let known = positions.get(&item.name).cloned().unwrap_or_default();
                 sources.extend(Remains::of(&item.config, &context, &known).map_err(one)?);
             }

@@ -46,6 +46,7 @@ pub(crate) fn make(url: &str, keys: &str) -> Result<SinkParts, Diagnostic> {
         item: "elasticsearch".into(),
         pipeline: "test".into(),
         batch_mode: true,
+        notes: acme_connect::Notes::default(),
     };
     let Maker::Sink(make) = &DESTINATION.make else { unreachable!("it is a destination") };
     make(&spec.destinations[0].config, &context)

@@ -11,7 +11,7 @@ use arrow::datatypes::TimestampMillisecondType;
 /// Where the key of a record comes from.
 enum Key {
     None,
-    /// The value of an expression, as text.
+    /// The value of an expression, as text; objects and arrays as JSON.
     Cell(Cell),
     /// The columns that identify the row, as a JSON object.
     Row(Encoded),
@@ -86,7 +86,7 @@ impl Records {
             Key::Cell(cell) => match cell.write(row, scratch) {
                 Found::Value => Ok(Some(scratch)),
                 Found::Null => Ok(None),
-                Found::Nested => Err("the key is an object or an array, which is no text".to_owned()),
+                Found::Nested => Ok(Some(cell.json(row).as_bytes())),
             },
         }
     }
@@ -111,7 +111,7 @@ impl Records {
             Values::Cell(cell) => match cell.write(row, scratch) {
                 Found::Value => Ok(Some(scratch)),
                 Found::Null => Ok(None),
-                Found::Nested => Err("the value is an object or an array, which is no text".to_owned()),
+                Found::Nested => Ok(Some(cell.json(row).as_bytes())),
             },
         }
     }
@@ -123,7 +123,15 @@ impl Records {
 
     /// Appends the value of a header; `false` where the row has none.
     pub(super) fn header(&self, number: usize, row: usize, out: &mut Vec<u8>) -> bool {
-        matches!(self.headers[number].write(row, out), Found::Value)
+        let cell = &self.headers[number];
+        match cell.write(row, out) {
+            Found::Value => true,
+            Found::Null => false,
+            Found::Nested => {
+                out.extend_from_slice(cell.json(row).as_bytes());
+                true
+            }
+        }
     }
 
     pub(super) fn timestamp_ms(&self, row: usize) -> Option<i64> {

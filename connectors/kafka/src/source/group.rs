@@ -34,6 +34,12 @@ pub(super) struct Group {
     follower: Option<AbortHandle>,
     /// What others want, until all that was read of it is committed.
     leaving: Vec<(BTreeSet<TopicPartition>, Revocation)>,
+    /// Given, and not yet read: a call that reads may be dropped at any time, and nothing may be forgotten with it.
+    given: BTreeSet<TopicPartition>,
+    /// When the offsets of those are asked for again.
+    retry: Option<Instant>,
+    /// Until when another worker may take to commit where a topic begins.
+    patience: Option<Instant>,
     /// It has been told its first partitions.
     settled: bool,
 }
@@ -56,6 +62,9 @@ impl Group {
             who: Arc::new(who),
             follower: None,
             leaving: Vec::new(),
+            given: BTreeSet::new(),
+            retry: None,
+            patience: None,
             settled: false,
         }
     }
@@ -75,6 +84,15 @@ impl Group {
     /// Whether it is known what is to be read.
     pub(super) fn is_settled(&self) -> bool {
         self.member.is_none() || self.settled
+    }
+
+    /// Whether there are partitions whose offsets are to be asked for now.
+    pub(super) fn is_due(&self) -> bool {
+        !self.given.is_empty() && self.retry.is_none_or(|retry| retry <= Instant::now())
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry.filter(|_| !self.given.is_empty())
     }
 
     /// The next thing that happens in the group; for ever nothing where it was not joined.
@@ -118,12 +136,17 @@ impl Drop for Group {
 
 impl KafkaSource {
     /// Follows what has happened in the group.
-    pub(super) async fn moved(&mut self, event: Event) -> Result<Option<Read>, Diagnostic> {
+    pub(super) fn moved(&mut self, event: Event) -> Result<Option<Read>, Diagnostic> {
         match event {
-            Event::Assigned(partitions) => self.gained(partitions).await.map(Some),
+            Event::Assigned(partitions) => {
+                self.group.given.extend(partitions);
+                (self.group.retry, self.group.patience) = (None, Some(Instant::now() + FIRST));
+                Ok(None)
+            }
             Event::Revoking { partitions, done } => {
                 self.fetcher.as_mut().ok_or_else(unopened)?.revoke(&partitions);
                 for partition in &partitions {
+                    self.group.given.remove(partition);
                     self.ends.remove(partition);
                     self.splits.lock().remove(&split(partition));
                 }
@@ -140,9 +163,14 @@ impl KafkaSource {
         }
     }
 
-    async fn gained(&mut self, partitions: Vec<TopicPartition>) -> Result<Read, Diagnostic> {
+    /// Begins to read the partitions that were given; `None` while their offsets are not known.
+    pub(super) async fn gained(&mut self) -> Result<Option<Read>, Diagnostic> {
         let client = self.client()?.clone();
-        let committed = self.first_offsets(&client, &partitions).await?;
+        let partitions: Vec<TopicPartition> = self.group.given.iter().cloned().collect();
+        let Some(committed) = self.first_offsets(&client, &partitions).await? else {
+            self.group.retry = Some(Instant::now() + ASK_AGAIN);
+            return Ok(None);
+        };
         let mut begin = BTreeMap::new();
         let mut notes = BTreeSet::new();
         let mut new = Vec::new();
@@ -164,27 +192,27 @@ impl KafkaSource {
         }
         self.note_ends(&client, &begin).await?;
         self.begin(&client, &begin);
+        self.group.given.clear();
         self.group.settled = true;
         let place = |(partition, (offset, epoch)): (&TopicPartition, &(i64, i32))| {
             let place = Place { offset: *offset, epoch: *epoch, topic: acme_kafka::Uuid::nil() };
             (split(partition), place.position())
         };
-        Ok(Read::Gained {
+        Ok(Some(Read::Gained {
             positions: begin.iter().map(place).collect(),
             notes: notes.into_iter().filter(|note| !note.is_empty()).collect(),
-        })
+        }))
     }
 
     /// The committed offsets of these partitions. For a topic of which the group knows nothing, `start_offset` counts: the worker
-    /// that has its first partition resolves and commits it for all partitions at once, the others wait for that. So no worker
-    /// takes a partition that nobody has resolved yet for one that was added later.
+    /// that has its first partition resolves and commits it for all partitions at once, the others wait for that (`None`). So no
+    /// worker takes a partition that nobody has resolved yet for one that was added later.
     async fn first_offsets(
         &self,
         client: &Client,
         partitions: &[TopicPartition],
-    ) -> Result<Committed, Diagnostic> {
+    ) -> Result<Option<Committed>, Diagnostic> {
         let what = self.group.what("ask for the offsets of");
-        let until = Instant::now() + FIRST;
         loop {
             let known = client
                 .committed(self.group.name(), None, true)
@@ -194,22 +222,16 @@ impl KafkaSource {
                 !known.contains_key(&TopicPartition::new(partition.topic.clone(), 0))
             };
             let fresh: BTreeSet<_> =
-                partitions.iter().filter(unknown).map(|partition| partition.topic.clone()).collect();
-            if fresh.is_empty() {
-                return Ok(known);
-            }
+                partitions.iter().filter(unknown).map(|partition| &partition.topic).collect();
+            let Some(first) = fresh.first() else { return Ok(Some(known)) };
             let ours: Vec<_> =
                 partitions.iter().filter(|it| it.partition == 0 && fresh.contains(&it.topic)).collect();
             if ours.is_empty() {
-                if Instant::now() > until {
-                    let message = format!(
-                        "no worker has committed where topic \"{}\" begins",
-                        fresh.first().expect("there is one")
-                    );
+                if self.group.patience.is_some_and(|until| Instant::now() > until) {
+                    let message = format!("no worker has committed where topic \"{first}\" begins");
                     return Err(Diagnostic::new(&LOST_SPLITS, message));
                 }
-                tokio::time::sleep(ASK_AGAIN).await;
-                continue;
+                return Ok(None);
             }
             let cluster = self.look(client).await?;
             let all: Vec<TopicPartition> = self

@@ -145,7 +145,12 @@ impl Source for KafkaSource {
                 self.extent.end();
                 return Ok(Read::End);
             }
-            let look = self.looked.map(|looked| looked + LOOK);
+            if self.group.is_due()
+                && let Some(read) = self.gained().await?
+            {
+                return Ok(read);
+            }
+            let (look, retry) = (self.looked.map(|looked| looked + LOOK), self.group.retry_at());
             let event = {
                 let fetcher = self.fetcher.as_mut().ok_or_else(unopened)?;
                 tokio::select! {
@@ -153,10 +158,11 @@ impl Source for KafkaSource {
                     event = self.group.event() => Event::Group(event?),
                     fetched = fetcher.next() => Event::Fetched(fetched.map_err(|error| fault("read from Kafka", &error))),
                     () = at(look) => Event::Look,
+                    () = at(retry) => continue,
                 }
             };
             let read = match event {
-                Event::Group(event) => self.moved(event).await?,
+                Event::Group(event) => self.moved(event)?,
                 Event::Fetched(Ok(fetched)) => self.taken(fetched),
                 // It is still being tried; whoever watches sees the lag grow.
                 Event::Fetched(Err(fault)) if fault.blame == acme_types::Blame::Remote => None,

@@ -69,6 +69,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynSource
         item: "users_cdc".into(),
         pipeline: "test".into(),
         batch_mode: false,
+        notes: acme_connect::Notes::default(),
     };
     let Maker::Source(maker) = connector_postgres::SOURCE.make else { panic!("it is a source") };
     maker(&Config { values, at: at.clone() }, &context).map(|parts| parts.source)

@@ -50,6 +50,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynCommit
         item: "copy".into(),
         pipeline: "test".into(),
         batch_mode: false,
+        notes: acme_connect::Notes::default(),
     };
     let connector = &connector_postgres::DESTINATION;
     let Maker::Sink(maker) = connector.make else { panic!("it is a destination") };

@@ -159,7 +159,7 @@ pub fn counted(place: &Place, what: &str) -> u64 {
 
 /// Waits until something holds; a test that waits in vain fails.
 #[track_caller]
-pub fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < end, "waited in vain for {what}");

@@ -1,0 +1,106 @@
+//! What a record is: its value in each format, its key, headers and time; what is none.
+
+use super::World;
+use crate::harness::text;
+
+#[test]
+fn a_batch_reads_to_the_ends_and_keeps_bytes_keys_headers_and_times() {
+    let world = World::start();
+    world.topic("in", 2);
+    world.topic("out", 2);
+    let documents = "k1\t{\"n\": 1, \"s\":\"ü\" }\nk2\t{\"n\":2.50}\nk3\t{\"n\":null,\"x\":[1,2]}\n";
+    world.produce(&["-t", "in", "-p", "0", "-K", "\t", "-H", "a=1", "-H", "b=zwei"], documents);
+    world.pipeline(
+        "p.yaml",
+        r#"
+name: p
+mode: batch
+sources: [{type: kafka, name: in, BROKERS, topic: in, start_offset: earliest}]
+destinations:
+  - {type: kafka, name: out, BROKERS, topic: out, key: "_meta.key", headers: {from: "_meta.topic || '-' || _meta.partition", h: _meta.headers, none: "CAST(NULL AS text)"}}
+"#,
+    );
+    world.place.acme_ok(&["run", "p.yaml"]);
+    let shown = world.consume("out", "%k|%h|%s\n");
+    let mut lines: Vec<&str> = shown.lines().collect();
+    lines.sort_unstable();
+    let headers = r#"from=in-0,h=[["a","1"],["b","zwei"]]"#;
+    let expected = documents.lines().map(|line| line.replace('\t', &format!("|{headers}|")));
+    assert_eq!(lines, expected.collect::<Vec<_>>());
+    let times = |topic: &str| {
+        let mut times: Vec<String> = world.consume(topic, "%k %T\n").lines().map(str::to_owned).collect();
+        times.sort_unstable();
+        times
+    };
+    assert_eq!(times("out"), times("in"));
+    // Another run goes on behind them.
+    let output = world.place.acme(&["run", "p.yaml"]);
+    assert!(text(&output.stderr).contains("complete: 0 rows in"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn csv_and_raw_values_are_read_and_written() {
+    let world = World::start();
+    for topic in ["csv", "raw", "csv-out", "raw-out"] {
+        world.topic(topic, 1);
+    }
+    world.produce(&["-t", "csv"], "1,\"a, b\",2.5\n2,c,\n");
+    world.produce(&["-t", "raw"], "any bytes\n{not json\n");
+    world.pipeline(
+        "csv.yaml",
+        r#"
+name: csv
+mode: batch
+sources: [{type: kafka, BROKERS, topic: csv, start_offset: earliest, format: csv, schema: {id: bigint, name: string, price: double}}]
+transforms: [{type: filter, condition: "id > 0"}, {type: map, fields: {twice: "price * 2"}}]
+destinations: [{type: kafka, BROKERS, topic: csv-out, format: csv}]
+"#,
+    );
+    world.place.acme_ok(&["run", "csv.yaml"]);
+    assert_eq!(world.consume("csv-out", "%s\n"), "1,\"a, b\",2.5,5.0\n2,c,,\n");
+    world.pipeline(
+        "raw.yaml",
+        r#"
+name: raw
+mode: batch
+sources: [{type: kafka, BROKERS, topic: raw, start_offset: earliest, format: raw}]
+destinations: [{type: kafka, BROKERS, topic: raw-out, format: raw}]
+"#,
+    );
+    world.place.acme_ok(&["run", "raw.yaml"]);
+    assert_eq!(world.consume("raw-out", "%s\n"), "any bytes\n{not json\n");
+}
+
+#[test]
+fn poison_goes_where_the_errors_go_with_its_place() {
+    let world = World::start();
+    world.topic("in", 1);
+    let deep = format!("{{\"id\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    let large = format!("{{\"id\":7,\"pad\":\"{}\"}}", "x".repeat(900_000));
+    let lines = format!("{{\"id\":1}}\n{{bad\n\n{deep}\n{large}\n[1]\n{{\"id\":\"text\"}}\n{{\"id\":2}}\n");
+    world.produce(&["-t", "in", "-X", "message.max.bytes=2000000"], &lines);
+    world.produce(&["-t", "in", "-Z", "-K", ":"], "key:\n");
+    std::fs::write(world.place.path("invalid"), b"{\"id\":\"\xff\"}").expect("written");
+    let path = world.place.path("invalid");
+    world.produce(&["-t", "in", path.to_str().expect("a path")], "");
+    world.pipeline(
+        "p.yaml",
+        r#"
+name: p
+mode: batch
+sources: [{type: kafka, name: in, BROKERS, topic: in, start_offset: earliest, schema: {id: bigint}}]
+destinations: [{type: file, name: out, path: out.jsonl}, {type: file, name: dead, path: dead.jsonl}]
+settings: {errors: {policy: dead_letter, to: dead}}
+"#,
+    );
+    world.place.acme_ok(&["run", "p.yaml"]);
+    let good = world.place.read("out.jsonl");
+    let ids: Vec<&str> = good.lines().map(|line| &line[..8]).collect();
+    assert_eq!(ids, ["{\"id\":1}", "{\"id\":7,", "{\"id\":2}"]);
+    let dead = world.place.read("dead.jsonl");
+    let letters: Vec<serde_json::Value> =
+        dead.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let origins: Vec<&str> = letters.iter().map(|letter| letter["origin"].as_str().expect("text")).collect();
+    assert_eq!(origins, ["in-0@1", "in-0@2", "in-0@4", "in-0@5", "in-0@7", "in-0@8"], "{dead}");
+    assert!(dead.contains("it is a tombstone") && dead.contains("not valid UTF-8"), "{dead}");
+}
