@@ -1,7 +1,9 @@
 //! Counts of one run, written by the lanes and read by whoever shows them.
 
-use acme_connect::Extent;
+use crate::driver::JobSource;
+use acme_connect::{Extent, SplitProgress, SplitTable, Unit};
 use acme_types::EventTime;
+use acme_types::SplitId;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,6 +83,8 @@ pub struct Stats {
     pub retries: Counter,
     /// How far the sources are that know how much they have to read.
     extents: Mutex<Vec<Arc<Extent>>>,
+    /// The splits of the sources that show them.
+    splits: Mutex<Vec<(Arc<str>, Arc<SplitTable>)>>,
 }
 
 impl Stats {
@@ -100,19 +104,42 @@ impl Stats {
             commits: Counter::default(),
             retries: Counter::default(),
             extents: Mutex::default(),
+            splits: Mutex::default(),
         }
     }
 
     /// Shows the sources of a job that begins.
-    pub(crate) fn watch(&self, extents: Vec<Arc<Extent>>) {
+    pub(crate) fn watch(&self, sources: &[JobSource]) {
+        let extents = sources.iter().filter_map(|job| job.source.extent()).collect();
         *self.extents.lock().unwrap_or_else(PoisonError::into_inner) = extents;
+        let splits =
+            sources.iter().filter_map(|job| Some((job.name.clone(), job.source.splits()?))).collect();
+        *self.splits.lock().unwrap_or_else(PoisonError::into_inner) = splits;
     }
 
-    /// Rows that sources have read of what they have to read, and about how many that are; `None` when all have caught up.
+    /// How far each split of those sources is that show them, with the name of the source; `None` where none does.
     #[must_use]
-    pub fn extent(&self) -> Option<(u64, u64)> {
+    pub fn splits(&self) -> Option<Vec<(Arc<str>, SplitId, SplitProgress)>> {
+        let tables = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if tables.is_empty() {
+            return None;
+        }
+        let mut all = Vec::new();
+        for (source, table) in tables.iter() {
+            all.extend(
+                table.lock().iter().map(|(split, progress)| (source.clone(), split.clone(), *progress)),
+            );
+        }
+        Some(all)
+    }
+
+    /// What the sources that count so have read of what they have to read, and about how much that is; `None` when they have
+    /// caught up.
+    #[must_use]
+    pub fn extent(&self, unit: Unit) -> Option<(u64, u64)> {
         let extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
-        extents.iter().filter_map(|extent| extent.get()).reduce(|(a, b), (c, d)| (a + c, b + d))
+        let counted = extents.iter().filter(|extent| extent.unit == unit).filter_map(|extent| extent.get());
+        counted.reduce(|(a, b), (c, d)| (a + c, b + d))
     }
 
     /// Rows read from all sources.
