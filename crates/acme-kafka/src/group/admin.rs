@@ -46,6 +46,8 @@ pub struct GroupDescription {
     pub assignor: String,
     /// The epoch of the group with KIP-848, else -1.
     pub epoch: i32,
+    /// The epoch of its target assignment with KIP-848, else -1.
+    pub assignment_epoch: i32,
     /// The broker that coordinates it.
     pub coordinator: i32,
     /// Who is in it.
@@ -63,8 +65,14 @@ pub struct MemberDescription {
     pub client_id: String,
     /// Where it is.
     pub host: String,
-    /// What it was assigned.
+    /// What it was assigned, in order.
     pub assigned: Vec<TopicPartition>,
+    /// Its epoch with KIP-848, else -1.
+    pub epoch: i32,
+    /// What it is to have, with KIP-848.
+    pub target: Option<Vec<TopicPartition>>,
+    /// With KIP-848: false if it speaks the classic protocol nevertheless. None if the broker does not tell.
+    pub upgraded: Option<bool>,
 }
 
 /// How far a group has come in a partition.
@@ -185,6 +193,21 @@ impl Client {
     /// # Errors
     /// GROUP_SUBSCRIBED_TO_TOPIC while a member wants the topic, GROUP_ID_NOT_FOUND, or what else the coordinator says.
     pub async fn delete_group_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<()> {
+        let codes = self.delete_group_offsets_each(group, partitions).await?;
+        let failed = codes.into_iter().find(|(_, code)| !code.is_ok());
+        let Some((partition, code)) = failed else { return Ok(()) };
+        code.check(|| format!("deletion of the offset of {partition} in group {group}"))
+    }
+
+    /// The same, and says for each partition what became of it.
+    ///
+    /// # Errors
+    /// What concerns the whole group: GROUP_ID_NOT_FOUND, or what else the coordinator says.
+    pub async fn delete_group_offsets_each(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, ErrorCode)>> {
         let mut topics: BTreeMap<&str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
         for it in partitions {
             let partition = OffsetDeleteRequestPartition::default().with_partition_index(it.partition);
@@ -198,7 +221,7 @@ impl Client {
         let mut tries = self.tries();
         loop {
             match self.delete_offsets_once(group, &request).await {
-                Ok(()) => return Ok(()),
+                Ok(codes) => return Ok(codes),
                 Err(error) => {
                     if error.class() == Class::Refresh {
                         self.forget_coordinator(CoordinatorKind::Group, group);
@@ -209,17 +232,25 @@ impl Client {
         }
     }
 
-    async fn delete_offsets_once(&self, group: &str, request: &OffsetDeleteRequest) -> Result<()> {
+    async fn delete_offsets_once(
+        &self,
+        group: &str,
+        request: &OffsetDeleteRequest,
+    ) -> Result<Vec<(TopicPartition, ErrorCode)>> {
         /// The only version; a message without compact arrays, so its answer is read by hand.
         const VERSION: i16 = 0;
         let coordinator = self.coordinator(CoordinatorKind::Group, group).await?;
         let connection = self.connection(coordinator, Purpose::Control).await?;
         let frame = connection.frame(request, VERSION)?;
         let key = ApiKey::OffsetDelete as i16;
-        let answer = connection.submit(frame).await?.wait(key, self.config().request_timeout).await?;
-        let codes = deleted_codes(answer).map_err(|error| Error::protocol("response OffsetDelete", error))?;
-        let failed = codes.into_iter().find(|code| !code.is_ok()).unwrap_or(ErrorCode::NONE);
-        failed.check(|| format!("deletion of offsets of group {group}"))
+        let answer = connection.submit(frame).await?.wait_raw(key, self.config().request_timeout).await?;
+        let (code, codes) =
+            deleted_codes(answer).map_err(|error| Error::protocol("response OffsetDelete", error))?;
+        // What passes, as a coordinator that moves, may stand beside a partition.
+        let passing = codes.iter().map(|(_, code)| *code).find(|code| code.class().is_transient());
+        let code = if code.is_ok() { passing.unwrap_or(code) } else { code };
+        code.check(|| format!("deletion of offsets of group {group}"))?;
+        Ok(codes)
     }
 
     /// Asks the coordinator of a group.
@@ -238,21 +269,21 @@ fn code_of<T>(answers: &[T], code: impl Fn(&T) -> i16) -> ErrorCode {
     answers.first().map_or(ErrorCode::NONE, |answer| ErrorCode(code(answer)))
 }
 
-/// The codes in an answer to OffsetDelete: of the group, then of the partitions.
-fn deleted_codes(answer: Bytes) -> Result<Vec<ErrorCode>, TryGetError> {
+/// The codes in an answer to OffsetDelete: of the group, and of the partitions.
+fn deleted_codes(answer: Bytes) -> Result<(ErrorCode, Vec<(TopicPartition, ErrorCode)>), TryGetError> {
     let mut from = Reader(answer);
     let _correlation = from.0.try_get_i32()?;
-    let mut codes = vec![ErrorCode(from.0.try_get_i16()?)];
+    let code = ErrorCode(from.0.try_get_i16()?);
     let _throttled_ms = from.0.try_get_i32()?;
     let topics = from.list(|from| {
-        from.text()?;
+        let name = from.text()?;
         from.list(|from| {
-            from.0.try_get_i32()?;
-            Ok(ErrorCode(from.0.try_get_i16()?))
+            let partition = from.0.try_get_i32()?;
+            let partition = TopicPartition { topic: name.clone(), partition };
+            Ok((partition, ErrorCode(from.0.try_get_i16()?)))
         })
     })?;
-    codes.extend(topics.into_iter().flatten());
-    Ok(codes)
+    Ok((code, topics.into_iter().flatten().collect()))
 }
 
 fn classic_group(group: DescribedGroup, coordinator: i32) -> Result<GroupDescription> {
@@ -269,6 +300,9 @@ fn classic_group(group: DescribedGroup, coordinator: i32) -> Result<GroupDescrip
             client_id: member.client_id.to_string(),
             host: member.client_host.to_string(),
             assigned,
+            epoch: -1,
+            target: None,
+            upgraded: None,
         })
     });
     Ok(GroupDescription {
@@ -278,21 +312,24 @@ fn classic_group(group: DescribedGroup, coordinator: i32) -> Result<GroupDescrip
         state: group.group_state.to_string(),
         assignor: group.protocol_data.to_string(),
         epoch: -1,
+        assignment_epoch: -1,
         coordinator,
     })
 }
 
 fn consumer_group(group: DescribedConsumerGroup, coordinator: i32) -> GroupDescription {
-    let assigned = |topic: TopicPartitions| {
-        let name: std::sync::Arc<str> = topic.topic_name.as_str().into();
-        topic.partitions.into_iter().map(move |partition| TopicPartition { topic: name.clone(), partition })
-    };
+    // `member_type` of a broker that does not tell it (before 4.1), and of a member that speaks KIP-848.
+    const UNTOLD: i8 = -1;
+    const CONSUMER: i8 = 1;
     let members = group.members.into_iter().map(|member| MemberDescription {
         member_id: member.member_id.to_string(),
         instance_id: member.instance_id.map(|name| name.to_string()),
         client_id: member.client_id.to_string(),
         host: member.client_host.to_string(),
-        assigned: member.assignment.topic_partitions.into_iter().flat_map(assigned).collect(),
+        assigned: partitions(member.assignment.topic_partitions),
+        epoch: member.member_epoch,
+        target: Some(partitions(member.target_assignment.topic_partitions)),
+        upgraded: (member.member_type != UNTOLD).then_some(member.member_type == CONSUMER),
     });
     GroupDescription {
         members: members.collect(),
@@ -301,8 +338,19 @@ fn consumer_group(group: DescribedConsumerGroup, coordinator: i32) -> GroupDescr
         state: group.group_state.to_string(),
         assignor: group.assignor_name.to_string(),
         epoch: group.group_epoch,
+        assignment_epoch: group.assignment_epoch,
         coordinator,
     }
+}
+
+fn partitions(topics: Vec<TopicPartitions>) -> Vec<TopicPartition> {
+    let assigned = |topic: TopicPartitions| {
+        let name: std::sync::Arc<str> = topic.topic_name.as_str().into();
+        topic.partitions.into_iter().map(move |partition| TopicPartition { topic: name.clone(), partition })
+    };
+    let mut all: Vec<_> = topics.into_iter().flat_map(assigned).collect();
+    all.sort();
+    all
 }
 
 #[cfg(test)]
@@ -312,7 +360,8 @@ mod tests {
     #[test]
     fn the_answer_about_deleted_offsets_is_read_by_hand() {
         let answer = Bytes::from_static(b"\0\0\0\x07\0\0\0\0\0\0\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\x02\0\x56");
-        assert_eq!(deleted_codes(answer.clone()).unwrap(), [ErrorCode::NONE, ErrorCode(86)]);
+        let expected = (ErrorCode::NONE, vec![(TopicPartition::new("t", 2), ErrorCode(86))]);
+        assert_eq!(deleted_codes(answer.clone()).unwrap(), expected);
         for length in 0..answer.len() {
             assert!(deleted_codes(answer.slice(..length)).is_err(), "{length} bytes");
         }
