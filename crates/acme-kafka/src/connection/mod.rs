@@ -150,6 +150,11 @@ impl Connection {
         wire::decode::<R>(bytes, version)
     }
 
+    /// A request of any version, for [`Self::submit`]; its answer is the caller's to read.
+    pub(crate) fn frame<R: Request>(&self, request: &R, version: i16) -> Result<Frame> {
+        Frame::of(&self.client_id, request, version)
+    }
+
     /// A request whose body is encoded by hand, for [`Self::submit`].
     pub(crate) fn raw_frame(&self, key: i16, version: i16, body: Vec<Bytes>) -> Result<Frame> {
         Frame::raw(&self.client_id, key, version, body)
@@ -191,8 +196,13 @@ pub(crate) struct Reply {
 impl Reply {
     /// The answer. After `timeout` the connection is closed.
     pub(crate) async fn wait<R: Request>(self, version: i16, timeout: Duration) -> Result<R::Response> {
-        let bytes = self.shared.wait(self.answer, R::KEY, timeout).await?;
+        let bytes = self.wait_raw(R::KEY, timeout).await?;
         wire::decode::<R>(bytes, version)
+    }
+
+    /// The answer's bytes, header included. After `timeout` the connection is closed.
+    pub(crate) async fn wait_raw(self, key: i16, timeout: Duration) -> Result<Bytes> {
+        self.shared.wait(self.answer, key, timeout).await
     }
 }
 

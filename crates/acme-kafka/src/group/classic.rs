@@ -51,8 +51,8 @@ pub(super) struct Task {
     claimed: BTreeSet<TopicPartition>,
     /// Partitions per topic at the last assignment, if this member made it.
     counts: Option<BTreeMap<Arc<str>, i32>>,
-    /// When the coordinator last answered.
-    heard: Instant,
+    /// Since when nothing but failures come.
+    failing: Option<Instant>,
 }
 
 impl Task {
@@ -73,7 +73,7 @@ impl Task {
             topics: BTreeSet::new(),
             claimed: BTreeSet::new(),
             counts: None,
-            heard: Instant::now(),
+            failing: None,
         }
     }
 
@@ -81,7 +81,11 @@ impl Task {
         loop {
             let error = match self.generation().await {
                 Ok(Turn::Again) => continue,
-                Ok(Turn::Leave) => break self.leave().await,
+                Ok(Turn::Leave) => {
+                    // A join may be waiting on this connection, and the broker would answer it before the farewell.
+                    self.client.release(self.purpose);
+                    break self.leave().await;
+                }
                 Err(error) => error,
             };
             if let Err(error) = self.recover(error) {
@@ -101,12 +105,17 @@ impl Task {
             }
             Some(ErrorCode::ILLEGAL_GENERATION) => self.leave_generation(),
             Some(ErrorCode::REBALANCE_IN_PROGRESS) => {}
-            _ if error.class().is_transient() && self.heard.elapsed() < self.options.patience => {
+            _ if self.may_retry(&error) => {
                 self.client.forget_coordinator(CoordinatorKind::Group, &self.options.group);
             }
             _ => return Err(error),
         }
         Ok(())
+    }
+
+    fn may_retry(&mut self, error: &Error) -> bool {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        error.class().is_transient() && since.elapsed() < self.options.patience
     }
 
     fn leave_generation(&mut self) {
@@ -163,7 +172,7 @@ impl Task {
             let timeout = self.options.rebalance_timeout + MARGIN;
             let Some(response) = shared.attend(self.send(&request, timeout)).await else { return Ok(None) };
             let response: JoinGroupResponse = response?;
-            self.heard = Instant::now();
+            self.failing = None;
             match ErrorCode(response.error_code) {
                 ErrorCode::MEMBER_ID_REQUIRED => self.member_id = response.member_id.to_string(),
                 code => {
@@ -215,7 +224,7 @@ impl Task {
         let timeout = self.options.rebalance_timeout + MARGIN;
         let Some(response) = self.shared.attend(self.send(&request, timeout)).await else { return Ok(None) };
         let response = response?;
-        self.heard = Instant::now();
+        self.failing = None;
         ErrorCode(response.error_code).check(|| format!("sync of group {}", self.options.group))?;
         decode_assignment(&response.assignment).map(Some)
     }
@@ -277,16 +286,14 @@ impl Task {
             if now >= beat && self.generation >= 0 {
                 beat = now + interval;
                 match self.heartbeat().await {
-                    Ok(()) => self.heard = Instant::now(),
+                    Ok(()) => self.failing = None,
                     Err(error) if error.code() == Some(ErrorCode::REBALANCE_IN_PROGRESS) => {
-                        self.heard = Instant::now();
+                        self.failing = None;
                         if !giving_back {
                             return Ok(Turn::Again);
                         }
                     }
-                    Err(error)
-                        if error.class().is_transient() && self.heard.elapsed() < self.options.patience =>
-                    {
+                    Err(error) if self.may_retry(&error) => {
                         self.client.forget_coordinator(CoordinatorKind::Group, &self.options.group);
                         beat = Instant::now() + PAUSE.min(interval);
                     }

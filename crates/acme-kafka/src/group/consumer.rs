@@ -52,8 +52,8 @@ pub(super) struct Task {
     /// True if `target` names a topic whose name is not known yet.
     unresolved: bool,
     names: BTreeMap<Uuid, Arc<str>>,
-    /// When the coordinator last answered.
-    heard: Instant,
+    /// Since when nothing but failures come.
+    failing: Option<Instant>,
 }
 
 impl Task {
@@ -71,7 +71,7 @@ impl Task {
             target: BTreeMap::new(),
             unresolved: false,
             names: BTreeMap::new(),
-            heard: Instant::now(),
+            failing: None,
         }
     }
 
@@ -149,12 +149,12 @@ impl Task {
                 }
             })
         };
-        let (topics, known) = match tokio::time::timeout(LOOK, work).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) if !error.class().is_transient() => return Err(error),
-            Ok(Err(_)) | Err(_) if self.heard.elapsed() < self.options.patience => return Ok(false),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(Error::Timeout { what: "metadata for a group".into(), after: LOOK }),
+        let found = tokio::time::timeout(LOOK, work).await;
+        let late = |_| Err(Error::Timeout { what: "metadata for a group".into(), after: LOOK });
+        let (topics, known) = match found.unwrap_or_else(late) {
+            Ok(found) => found,
+            Err(error) if self.may_retry(&error) => return Ok(false),
+            Err(error) => return Err(error),
         };
         self.topics = topics;
         let ids = known.topics.iter().filter(|(_, topic)| !topic.id.is_nil());
@@ -168,14 +168,14 @@ impl Task {
     async fn heartbeat(&mut self) -> Result<()> {
         let (topics, held) = (self.topics.clone(), self.shared.held());
         let request = self.request(&topics, &held);
-        let response = self.send(&request).await?;
+        let response = self.send(&request).await.map_err(without_protocol)?;
         let detail = response.error_message.as_ref().map(|text| text.to_string());
         let code = ErrorCode(response.error_code);
         if !code.is_ok() {
             let what = format!("heartbeat of group {}", self.options.group);
-            return Err(Error::Broker { code, what, detail });
+            return Err(without_protocol(Error::Broker { code, what, detail }));
         }
-        self.heard = Instant::now();
+        self.failing = None;
         self.reported = Some((topics, held));
         self.take(response);
         Ok(())
@@ -277,12 +277,17 @@ impl Task {
                 self.unresolved = false;
                 self.shared.lose();
             }
-            _ if error.class().is_transient() && self.heard.elapsed() < self.options.patience => {
+            _ if self.may_retry(&error) => {
                 self.client.forget_coordinator(CoordinatorKind::Group, &self.options.group);
             }
             _ => return Err(error),
         }
         Ok(())
+    }
+
+    fn may_retry(&mut self, error: &Error) -> bool {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        error.class().is_transient() && since.elapsed() < self.options.patience
     }
 
     async fn leave(&mut self) {
@@ -301,6 +306,17 @@ impl Task {
             .await
             .map_err(|_| Error::Timeout { what: what(), after: ANSWER })?
     }
+}
+
+/// A broker that is too old, or does not want it: says what helps.
+fn without_protocol(error: Error) -> Error {
+    let broker = match &error {
+        Error::Unsupported { broker, .. } => broker.clone(),
+        Error::Broker { code: ErrorCode::UNSUPPORTED_VERSION, .. } => "the group's coordinator".to_owned(),
+        _ => return error,
+    };
+    let what = "ConsumerGroupHeartbeat (KIP-848): choose the classic group protocol".to_owned();
+    Error::Unsupported { broker, what }
 }
 
 fn by_topic(assignment: Assignment) -> BTreeMap<Uuid, Vec<i32>> {

@@ -12,6 +12,7 @@
 //!    └─ task: classic (join, sync, heartbeat) or consumer (heartbeat with epochs)
 //! ```
 
+mod admin;
 mod assign;
 mod classic;
 mod consumer;
@@ -20,8 +21,9 @@ mod offsets;
 mod ownership;
 mod protocol;
 
+pub use admin::{GroupDescription, Lag, ListedGroup, MemberDescription};
 pub use assign::Assignor;
-pub use member::{Event, Member, Revocation};
+pub use member::{Event, Identities, Member, Revocation};
 pub use offsets::{Committed, OffsetAndMetadata};
 
 use std::collections::BTreeSet;

@@ -101,7 +101,8 @@ fn put_partitions(to: &mut BytesMut, partitions: &BTreeSet<TopicPartition>) {
     }
 }
 
-struct Reader(Bytes);
+/// Reads bytes of others, and no more of them than there are.
+pub(super) struct Reader(pub(super) Bytes);
 
 impl Reader {
     /// A count of elements, none of which is shorter than a byte.
@@ -116,11 +117,14 @@ impl Reader {
         if requested > available { Err(TryGetError { requested, available }) } else { Ok(requested) }
     }
 
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Result<T, TryGetError>) -> Result<Vec<T>, TryGetError> {
+    pub(super) fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<T, TryGetError>,
+    ) -> Result<Vec<T>, TryGetError> {
         (0..self.count()?).map(|_| item(self)).collect()
     }
 
-    fn text(&mut self) -> Result<Arc<str>, TryGetError> {
+    pub(super) fn text(&mut self) -> Result<Arc<str>, TryGetError> {
         let length = self.0.try_get_i16()?;
         let length = self.fits(i64::from(length))?;
         Ok(String::from_utf8_lossy(&self.0.split_to(length)).into())

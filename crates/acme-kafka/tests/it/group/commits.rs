@@ -61,10 +61,11 @@ async fn only_the_present_owner_commits() {
             String::new,
         )
         .await;
-        let stale = client.commit_offsets(&first, &[(partition(0), at(9, ""))]).await.unwrap_err();
+        let (mine, theirs) = (a.member().await.owned(), b.member().await.owned());
+        // For what it still has, a member of KIP-848 may be an epoch late (KIP-1251): so the one that moved is tried.
+        let stale = client.commit_offsets(&first, &[(theirs[0].clone(), at(9, ""))]).await.unwrap_err();
         let expected = [ErrorCode::ILLEGAL_GENERATION, ErrorCode::STALE_MEMBER_EPOCH];
         assert!(expected.contains(&stale.code().unwrap()), "{stale}");
-        let (mine, theirs) = (a.member().await.owned(), b.member().await.owned());
         a.member().await.commit(&[(mine[0].clone(), at(2, "a"))]).await.unwrap();
         let foreign = a.member().await.commit(&[(theirs[0].clone(), at(9, "a"))]).await.unwrap_err();
         assert_eq!(foreign.code(), Some(ErrorCode::UNKNOWN_MEMBER_ID), "{foreign}");

@@ -2,7 +2,9 @@
 //!
 //! Every test keeps a register of who works on which partition: two at the same time is what must never be.
 
+mod admin;
 mod commits;
+mod faults;
 mod mixed;
 mod sharing;
 
@@ -67,6 +69,10 @@ impl Register {
             *counts.entry(owner.clone()).or_insert(0) += 1;
         }
         counts
+    }
+
+    fn faults(&self) -> Vec<String> {
+        self.0.lock().unwrap().faults.clone()
     }
 
     fn log(&self) -> Vec<String> {
@@ -209,7 +215,7 @@ struct Work {
 
 impl Work {
     async fn run(self, bootstrap: &str, options: MemberOptions, mut orders: mpsc::Receiver<Order>) {
-        let client = Client::connect(Config::new([bootstrap])).await.unwrap();
+        let client = Client::connect(Config::new(bootstrap.split(','))).await.unwrap();
         let member = Arc::new(Member::join(&client, options));
         *self.member.lock().unwrap() = Some(member.clone());
         let mut giving: Vec<(tokio::time::Instant, Vec<TopicPartition>, Revocation)> = Vec::new();

@@ -9,6 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
+async fn the_register_finds_two_owners_where_there_are_two() {
+    let client = client().await;
+    let [protocol, _] = protocols();
+    let name = topic(&client, 1).await;
+    let register = Register::default();
+    // Two groups, so both have the partition.
+    let a = Worker::start("a", &NODE.bootstrap(), options("planted-1", &[&name], &protocol), &register);
+    register.wait(&[("a", 1)]).await;
+    let b = Worker::start("b", &NODE.bootstrap(), options("planted-2", &[&name], &protocol), &register);
+    wait_until("a fault", || async { (!register.faults().is_empty()).then_some(()) }, String::new).await;
+    a.leave().await;
+    b.leave().await;
+}
+
+#[tokio::test]
 async fn members_share_and_only_what_must_move_moves() {
     let client = client().await;
     for protocol in protocols() {
