@@ -23,6 +23,9 @@ pub mod properties;
 pub mod records;
 mod wire;
 
+#[cfg(test)]
+mod damage;
+
 pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
 pub use config::{Config, Sasl, Security, Tls};
 pub use error::{Class, Error, ErrorCode, Result};

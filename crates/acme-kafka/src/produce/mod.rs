@@ -242,6 +242,8 @@ impl Producer {
 
     async fn make_room(&mut self) -> Result<()> {
         self.pump().await?;
+        // A caller that never waits would keep the connections of its own thread from moving.
+        tokio::task::yield_now().await;
         while self.buffered >= self.options.buffer_bytes {
             self.transaction.check_writable()?;
             self.seal_all()?;

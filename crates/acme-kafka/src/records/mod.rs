@@ -156,4 +156,4 @@ pub(crate) fn next_batch(bytes: &mut Bytes, verify: bool) -> Result<Option<Batch
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -160,6 +160,22 @@ async fn a_position_out_of_range_is_reported_and_never_reset() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_cut_below_the_position_is_reported() {
+    let client = client().await;
+    let topic = topic(&client, 1).await;
+    let partition = TopicPartition::new(topic.as_str(), 0);
+    produce(&NODE, &topic, "a\nb\nc\n");
+    let mut fetcher = Fetcher::new(client, FetchOptions::default());
+    // Epoch 0 ends at 3: whoever has read up to 7 in it has read what no longer exists.
+    let position = |offset| Position { leader_epoch: 0, ..Position::at(offset) };
+    fetcher.assign(&[(partition.clone(), position(7))]);
+    let error = next(&mut fetcher).await.unwrap_err();
+    let Error::Truncated { offset: 7, epoch: 0, end: 3, end_epoch: 0, .. } = error else { panic!("{error}") };
+    fetcher.assign(&[(partition, position(2))]);
+    assert_eq!(next(&mut fetcher).await.unwrap().records[0].offset, 2);
+}
+
+#[tokio::test]
 async fn a_topic_that_was_created_anew_is_noticed_at_the_start_and_while_reading() {
     let client = client().await;
     let name = topic(&client, 1).await;

@@ -149,3 +149,35 @@ async fn every_record_is_in_the_log_once_and_in_order_though_brokers_are_killed(
         assert_eq!(numbers, expected, "partition {partition}");
     }
 }
+
+#[tokio::test]
+async fn what_a_broker_wrote_before_it_stood_still_is_not_written_again() {
+    let kafka = Kafka::start().unwrap();
+    let mut config = Config::new([kafka.bootstrap()]);
+    config.request_timeout = Duration::from_millis(1_000);
+    config.connect_timeout = Duration::from_millis(1_000);
+    let client = Client::connect(config).await.unwrap();
+    client.create_topic(&NewTopic::new("orders", 1)).await.unwrap();
+    let options = ProducerOptions { batch_bytes: 2_000, ..ProducerOptions::default() };
+    let mut producer = Producer::connect(client, options).await.unwrap();
+    let target = producer.target(&TopicPartition::new("orders", 0)).await.unwrap();
+    for number in 0..30_000 {
+        producer.send(target, 0, None, Some(number.to_string().as_bytes()), &[]).await.unwrap();
+        if [5_000, 15_000].contains(&number) {
+            // Requests are under way; their answers come too late for anybody to hear.
+            kafka.pause(1).unwrap();
+            let waiting = async {
+                loop {
+                    producer.poll().await.unwrap();
+                }
+            };
+            assert!(tokio::time::timeout(Duration::from_millis(2_500), waiting).await.is_err());
+            kafka.resume(1).unwrap();
+        }
+    }
+    let deliveries = producer.flush().await.unwrap();
+    assert!(deliveries.iter().all(|one| one.result.is_ok()), "{deliveries:?}");
+    let values = consume(&kafka, "orders", "%s\n", &[]);
+    let numbers: Vec<usize> = values.iter().map(|value| value.parse().unwrap()).collect();
+    assert_eq!(numbers, (0..30_000).collect::<Vec<_>>());
+}

@@ -219,3 +219,70 @@ async fn a_refused_record_fails_the_transaction_and_is_named() {
     producer.commit().await.unwrap();
     assert_eq!(committed(&NODE, &topic), (20..30).collect::<Vec<_>>());
 }
+
+/// What the connector does: copy from one topic to another, offsets and records in one transaction, begin again at the
+/// committed offset after whatever fails.
+#[tokio::test]
+async fn a_copy_is_exact_though_brokers_are_killed_and_the_producer_is_replaced() {
+    let mut kafka = Kafka::cluster(3).unwrap();
+    let mut config = Config::new(kafka.bootstrap().split(',').map(str::to_owned).collect::<Vec<_>>());
+    config.request_timeout = Duration::from_secs(5);
+    let client = Client::connect(config).await.unwrap();
+    for topic in ["from", "to"] {
+        client.create_topic(&NewTopic::new(topic, 1)).await.unwrap();
+    }
+    let options = ProducerOptions { batch_bytes: 2_000, ..ProducerOptions::default() };
+    let mut writer = Producer::connect(client.clone(), options).await.unwrap();
+    write(&mut writer, "from", 0..20_000).await;
+    writer.flush().await.unwrap();
+    let (source, target) = (TopicPartition::new("from", 0), TopicPartition::new("to", 0));
+    let group = GroupMetadata::outside("copiers");
+    let (mut commits, mut failures) = (0, 0);
+    let mut restarts = 0;
+    loop {
+        // InitProducerId first, then the committed offset: nothing of an older life can come after it.
+        let mut producer = producer(&client, "copier").await;
+        restarts += 1;
+        let committed = client.committed("copiers", None, true).await.unwrap();
+        let mut position = committed.get(&source).map_or(0, |committed| committed.offset);
+        let mut fetcher =
+            Fetcher::new(client.clone(), FetchOptions { decoded_bytes: 1_000, ..FetchOptions::default() });
+        fetcher.assign(&[(source.clone(), Position::at(position))]);
+        let result: acme_kafka::Result<()> = async {
+            let place = producer.target(&target).await?;
+            while position < 20_000 {
+                producer.begin()?;
+                let mut count = 0;
+                while count < 500 && position < 20_000 {
+                    let fetched = fetcher.next().await?;
+                    for record in &fetched.records {
+                        producer.send(place, 0, None, record.value(&fetched.buffer), &[]).await?;
+                    }
+                    count += fetched.records.len();
+                    position = fetched.next_offset;
+                }
+                producer.send_offsets(&group, &[(source.clone(), offset(position, ""))]).await?;
+                commits += 1;
+                if commits == 3 {
+                    let leader = client.leader(&target).await?.broker;
+                    kafka.kill(u8::try_from(leader).unwrap()).unwrap();
+                }
+                if commits % 4 == 0 {
+                    return Err(acme_kafka::Error::State("this life ends in an open transaction".to_owned()));
+                }
+                producer.commit().await?;
+            }
+            Ok(())
+        }
+        .await;
+        match result {
+            Ok(()) => break,
+            Err(error) => failures += usize::from(!error.to_string().is_empty()),
+        }
+    }
+    assert!(
+        restarts > 3 && failures > 2 && commits > 8,
+        "{restarts} lives, {failures} failures, {commits} commits"
+    );
+    assert_eq!(committed(&kafka, "to"), (0..20_000).collect::<Vec<_>>());
+}
