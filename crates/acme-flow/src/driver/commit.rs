@@ -153,7 +153,6 @@ impl Commit {
         matches!(self, Self::Chain(_) | Self::Group { transaction: None, .. })
     }
 
-
     /// The epoch ends without a commit.
     pub(super) async fn skip(&self, sinks: &[mpsc::Sender<ToSink>]) {
         if let Self::Sink { index, .. } | Self::Group { transaction: Some(index), .. } = self {

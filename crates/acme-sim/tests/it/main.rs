@@ -2,3 +2,4 @@
 
 mod commit;
 mod driver;
+mod model;
