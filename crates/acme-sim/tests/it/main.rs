@@ -2,4 +2,5 @@
 
 mod commit;
 mod driver;
+mod group;
 mod model;
