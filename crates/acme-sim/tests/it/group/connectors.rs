@@ -1,6 +1,6 @@
 //! A source that a group shares, and destinations of three kinds, all in memory.
 
-use super::world::{Life, Mistake, ROWS, Row, partition, split};
+use super::world::{Life, Mistake, ROWS, Row, is_returned, partition, returned, split};
 use acme_connect::{
     Content, Fates, Membership, OffsetTransaction, Pending, Prepared, Read, Rows, SharedSource, Sink, Source,
     StreamInfo,
@@ -44,8 +44,9 @@ impl GroupSource {
         let member = self.member();
         let mut store = self.life.store();
         let beat = match store.beat(&member) {
-            Err(_) if self.life.mistake == Some(Mistake::SilentReturn) => {
-                let member = format!("{member}+");
+            Err(_) if self.life.mistake == Some(Mistake::SilentReturn) && !is_returned(&member) => {
+                let member = returned(&member);
+                store.count("returns");
                 store.join(&member);
                 self.membership.send_modify(|it| it.member.clone_from(&member));
                 store.beat(&member)?

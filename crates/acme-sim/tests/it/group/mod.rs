@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use world::{Life, Mistake, Store};
+use world::{Life, Mistake, Store, returned};
 
 /// The time in which a world comes to its end, with much to spare.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,7 +99,9 @@ impl World {
             let session = Duration::from_millis(rng.below(12));
             tokio::spawn(async move {
                 sleep(session).await;
-                store.lock().expect("not poisoned").remove(&writer);
+                let mut store = store.lock().expect("not poisoned");
+                store.remove(&writer);
+                store.remove(&returned(&writer));
             });
             sleep(Duration::from_millis(rng.below(8))).await;
         }
@@ -149,8 +151,8 @@ impl World {
     }
 }
 
-/// Rows that are missing, rows that are double, and what happened on the way.
-fn outcome(kind: Kind, mistake: Option<Mistake>, seed: u64) -> (usize, usize, BTreeMap<String, u64>) {
+/// Rows that are missing, rows that are double, whether each partition's are in order, and what happened on the way.
+fn outcome(kind: Kind, mistake: Option<Mistake>, seed: u64) -> (usize, usize, bool, BTreeMap<String, u64>) {
     let world = World::new(kind, mistake);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -160,17 +162,21 @@ fn outcome(kind: Kind, mistake: Option<Mistake>, seed: u64) -> (usize, usize, BT
     runtime.block_on(world.live(seed));
     let store = world.store.lock().expect("not poisoned");
     let (missing, double) = store.faults();
-    (missing, double, store.events.clone())
+    (missing, double, store.is_in_order(), store.events.clone())
 }
 
 /// Runs worlds with these seeds; every kind of event must have happened in them.
 fn check(kind: Kind, seeds: std::ops::RangeInclusive<u64>, events: &[&str]) {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     for seed in seeds {
-        let (missing, double, happened) = outcome(kind, None, seed);
+        let (missing, double, in_order, happened) = outcome(kind, None, seed);
         assert_eq!(missing, 0, "{kind:?}, seed {seed}: rows are missing; {happened:?}");
         if kind != Kind::AtLeastOnce {
             assert_eq!(double, 0, "{kind:?}, seed {seed}: rows are double; {happened:?}");
+            assert!(
+                in_order,
+                "{kind:?}, seed {seed}: rows are not in the order of their partition; {happened:?}"
+            );
         }
         for (event, times) in happened {
             *all.entry(event).or_default() += times;
@@ -216,7 +222,7 @@ fn no_row_is_missing_from_a_destination_that_is_at_least_once() {
 #[track_caller]
 fn finds(kind: Kind, mistake: Mistake) {
     let found = (1..=40).find(|&seed| {
-        let (missing, double, _) = outcome(kind, Some(mistake), seed);
+        let (missing, double, _, _) = outcome(kind, Some(mistake), seed);
         missing > 0 || double > 0
     });
     println!("{mistake:?} with {kind:?}: found with seed {found:?}");
@@ -238,6 +244,16 @@ fn the_checker_notices_work_that_nobody_adopts() {
 fn the_checker_notices_commits_of_members_that_were_removed() {
     finds(Kind::TwoPhase, Mistake::NoGeneration);
     finds(Kind::OffsetTransaction, Mistake::NoGeneration);
+}
+
+#[test]
+fn a_member_that_returns_under_another_name_commits_nothing_it_has_lost() {
+    for seed in 1..=40 {
+        for kind in [Kind::TwoPhase, Kind::OffsetTransaction] {
+            let (missing, double, _, _) = outcome(kind, Some(Mistake::SilentReturn), seed);
+            assert_eq!((missing, double), (0, 0), "{kind:?}, seed {seed}");
+        }
+    }
 }
 
 #[test]

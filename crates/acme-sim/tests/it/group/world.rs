@@ -150,6 +150,19 @@ impl Store {
         let all = PARTITIONS * usize::try_from(ROWS).expect("few");
         (all - distinct.len(), self.visible.len() - distinct.len())
     }
+
+    pub(super) fn is_in_order(&self) -> bool {
+        (0..PARTITIONS).all(|partition| self.visible.iter().filter(|row| row.0 == partition).is_sorted())
+    }
+}
+
+/// The name under which a removed member comes back.
+pub(super) fn returned(member: &str) -> String {
+    format!("{member}+")
+}
+
+pub(super) fn is_returned(member: &str) -> bool {
+    member.ends_with('+')
 }
 
 pub(super) fn split(partition: usize) -> SplitId {
