@@ -27,12 +27,18 @@ pub struct Membership {
 /// position begins where the configuration says, and that place is committed before the first row of it is read.
 pub trait SharedSource: DynSource {
     /// Who holds the splits, now and later.
+    ///
+    /// One source is one member: the generation moves on while all that was read is still held, and the member stays. A source
+    /// that the group has removed holds nothing any more; it fails with
+    /// [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS), and the next run is another member. The engine commits nothing
+    /// for a member other than the one that gained the splits.
     fn membership(&self) -> watch::Receiver<Membership>;
 
     /// The longest note that can be committed, in bytes.
     fn note_max(&self) -> usize;
 
-    /// Joins the group, instead of being opened at positions.
+    /// Joins the group, instead of being opened at positions. The destinations have fenced their predecessors already, so what
+    /// [`Read::Gained`](crate::Read::Gained) says of committed positions cannot change any more.
     fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>>;
 
     /// Commits these positions, each with the note, if they are still held.

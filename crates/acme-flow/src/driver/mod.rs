@@ -168,8 +168,8 @@ enum Report {
     Prepared { sink: usize, prepared: String },
     /// A destination has committed an epoch, or a shared source its positions.
     Committed,
-    /// A shared source has been given splits, with which these notes were committed.
-    Gained(Vec<String>),
+    /// A shared source has been given splits, with which these notes were committed, as this member.
+    Gained { notes: Vec<String>, member: String },
     /// A destination has completed what another worker had left.
     Adopted,
     /// A shared source has left its group.
