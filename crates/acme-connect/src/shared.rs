@@ -19,6 +19,36 @@ pub struct Membership {
     pub instance: Option<String>,
 }
 
+/// Who commits: the member that holds the splits, through the generations that follow.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    /// The member, as it is now or was when it was last looked at.
+    pub member: Membership,
+    later: watch::Receiver<Membership>,
+}
+
+impl Committer {
+    /// The member that there is now.
+    #[must_use]
+    pub fn new(mut later: watch::Receiver<Membership>) -> Self {
+        let member = later.borrow_and_update().clone();
+        Self { member, later }
+    }
+
+    /// Waits until the same member is in another generation: it still holds all that it has not let go. `false` where another
+    /// member is in its place, which holds nothing of it.
+    pub async fn is_renewed(&mut self) -> bool {
+        let changed =
+            |now: &Membership| now.member != self.member.member || now.generation != self.member.generation;
+        let Ok(now) = self.later.wait_for(changed).await else { return false };
+        let same = now.member == self.member.member;
+        if same {
+            self.member = now.clone();
+        }
+        same
+    }
+}
+
 /// A source whose splits are shared by the workers of a group, which keeps the committed positions too: with each of them a
 /// note, a short text of the engine's.
 ///
@@ -27,12 +57,18 @@ pub struct Membership {
 /// position begins where the configuration says, and that place is committed before the first row of it is read.
 pub trait SharedSource: DynSource {
     /// Who holds the splits, now and later.
+    ///
+    /// One source is one member: the generation moves on while all that was read is still held, and the member stays. A source
+    /// that the group has removed holds nothing any more; it fails with
+    /// [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS), and the next run is another member. The engine commits nothing
+    /// for a member other than the one that gained the splits.
     fn membership(&self) -> watch::Receiver<Membership>;
 
     /// The longest note that can be committed, in bytes.
     fn note_max(&self) -> usize;
 
-    /// Joins the group, instead of being opened at positions.
+    /// Joins the group, instead of being opened at positions. The destinations have fenced their predecessors already, so what
+    /// [`Read::Gained`](crate::Read::Gained) says of committed positions cannot change any more.
     fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>>;
 
     /// Commits these positions, each with the note, if they are still held.
@@ -65,7 +101,7 @@ pub trait OffsetTransaction: Send {
     fn commit_offsets<'a>(
         &'a mut self,
         epoch: Epoch,
-        member: &'a mut watch::Receiver<Membership>,
+        committer: &'a mut Committer,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>>;

@@ -10,7 +10,7 @@ mod topic;
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
 use acme_connect::{
-    AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
+    AnySink, Committer, Context, Fate, Fates, Format, OffsetTransaction, Pending, Prepared, Rows, Sink,
     SinkParts, failpoint,
 };
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
@@ -21,7 +21,6 @@ use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, 
 use cells::Records;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use topic::Topic;
 
 /// How long a transaction may be open; one that takes longer is aborted by the broker.
@@ -250,7 +249,7 @@ impl OffsetTransaction for KafkaSink {
     fn commit_offsets<'a>(
         &'a mut self,
         _: Epoch,
-        member: &'a mut watch::Receiver<Membership>,
+        committer: &'a mut Committer,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>> {
@@ -273,7 +272,7 @@ impl OffsetTransaction for KafkaSink {
                 offsets.push((crate::source::partition(split)?, committed));
             }
             if !offsets.is_empty() {
-                send_offsets(&mut open.producer, member, &offsets).await.map_err(|error| lost(&error))?;
+                send_offsets(&mut open.producer, committer, &offsets).await.map_err(|error| lost(&error))?;
             }
             failpoint("kafka.offsets_sent");
             let deliveries = open.producer.commit().await.map_err(|error| lost(&error))?;
@@ -288,11 +287,11 @@ impl OffsetTransaction for KafkaSink {
 /// The partitions are still its own: it gives none back before their rows are committed.
 async fn send_offsets(
     producer: &mut Producer,
-    member: &mut watch::Receiver<Membership>,
+    committer: &mut Committer,
     offsets: &[(TopicPartition, OffsetAndMetadata)],
 ) -> Result<(), Error> {
     loop {
-        let who = member.borrow_and_update().clone();
+        let who = &committer.member;
         let group = GroupMetadata {
             group: who.group.clone(),
             generation: who.generation,
@@ -303,10 +302,8 @@ async fn send_offsets(
             Err(error) if error.class() == Class::Rejoin => error,
             result => return result,
         };
-        let moved = member.wait_for(|now| now.member != who.member || now.generation != who.generation);
-        match tokio::time::timeout(REBALANCE_MAX, moved).await {
-            Ok(Ok(now)) if now.member == who.member => {}
-            _ => return Err(error),
+        if !tokio::time::timeout(REBALANCE_MAX, committer.is_renewed()).await.unwrap_or(false) {
+            return Err(error);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The one commit point of a run: a chain in the store, a destination's own transaction, or the group that shares the source.
 
+use super::source::removed;
 use super::{JobSink, JobSource, Report, ToSink, ToSource};
 use crate::checkpoint::note::Note;
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
-use acme_connect::{Membership, failpoint};
+use acme_connect::{Committer, Membership, failpoint};
 use acme_types::{Diagnostic, codes};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +21,9 @@ pub(super) enum Commit {
     Group {
         source: Arc<str>,
         transaction: Option<usize>,
-        member: watch::Receiver<Membership>,
+        membership: watch::Receiver<Membership>,
+        /// The member that was given the splits.
+        member: String,
         note_max: usize,
     },
 }
@@ -62,12 +65,12 @@ impl Commit {
     ) -> Result<Option<Self>, Diagnostic> {
         let [JobSource { name, source, .. }] = sources else { return Ok(None) };
         let Some(shared) = source.shared() else { return Ok(None) };
-        let (member, note_max) = (shared.membership(), shared.note_max());
+        let (membership, note_max) = (shared.membership(), shared.note_max());
         let mut transaction = None;
         for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {
             let Some(candidate) = sink.sink().offset_transaction() else { continue };
             // Open transactions of the predecessor are ended before the committed positions are read.
-            if candidate.claim(&writer.0).await? == member.borrow().cluster {
+            if candidate.claim(&writer.0).await? == membership.borrow().cluster {
                 transaction = Some(index);
                 break;
             }
@@ -76,7 +79,13 @@ impl Commit {
             return Ok(None);
         }
         shared.join().await?;
-        Ok(Some(Self::Group { source: name.clone(), transaction, member, note_max }))
+        Ok(Some(Self::Group {
+            source: name.clone(),
+            transaction,
+            membership,
+            member: String::new(),
+            note_max,
+        }))
     }
 
     /// Whether the group gives the only source its positions, so that it is not opened at any.
@@ -111,14 +120,18 @@ impl Commit {
         sinks: &[mpsc::Sender<ToSink>],
     ) -> Result<Pending, Diagnostic> {
         match self {
-            Self::Group { source, transaction, member, note_max } => {
+            Self::Group { source, transaction, membership, member, note_max } => {
                 let note = Note::new(checkpoint.epoch, &checkpoint.sinks).text(*note_max)?;
                 let positions = checkpoint.sources[&**source].clone();
                 // Who is gone has reported why.
                 match transaction {
                     Some(index) => {
-                        let (epoch, member) = (checkpoint.epoch, member.clone());
-                        let order = ToSink::CommitOffsets { epoch, member, positions, note };
+                        // A later generation of the same member holds all that it held; another member does not.
+                        let (epoch, committer) = (checkpoint.epoch, Committer::new(membership.clone()));
+                        if committer.member.member != *member && !positions.is_empty() {
+                            return Err(removed());
+                        }
+                        let order = ToSink::CommitOffsets { epoch, committer, positions, note };
                         let _ = sinks[*index].send(order).await;
                     }
                     None => {
@@ -136,6 +149,13 @@ impl Commit {
                 let _ = sinks[*index].send(order).await;
                 Ok(Pending::Until(Some(name)))
             }
+        }
+    }
+
+    /// A shared source has been given splits as this member.
+    pub(super) fn gained_by(&mut self, by: String) {
+        if let Self::Group { member, .. } = self {
+            *member = by;
         }
     }
 

@@ -259,6 +259,7 @@ impl SourceThreads<'_> {
                 number: 0,
                 moved: false,
                 ended: false,
+                member: None,
                 leaving: Vec::new(),
                 left: Vec::new(),
             };
@@ -312,7 +313,7 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
-                    Report::Gained(notes) => self.adopt(&notes).await?,
+                    Report::Gained { notes, member } => self.gain(&notes, member).await?,
                     Report::Adopted => self.adopting -= 1,
                     Report::Leaving => self.leaving = true,
                     _ => return Err(Diagnostic::new(&codes::INTERNAL, "a report came outside of an epoch's end")),
@@ -453,7 +454,7 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
-                    Report::Gained(notes) => self.adopt(&notes).await?,
+                    Report::Gained { notes, member } => self.gain(&notes, member).await?,
                     Report::Adopted => {
                         self.adopting -= 1;
                         return Ok(Some(Report::Adopted));
@@ -466,7 +467,8 @@ impl Coordinator {
     }
 
     /// Has the destinations complete what the workers have left that committed these notes.
-    async fn adopt(&mut self, notes: &[String]) -> Result<(), Diagnostic> {
+    async fn gain(&mut self, notes: &[String], member: String) -> Result<(), Diagnostic> {
+        self.commit.gained_by(member);
         for note in notes {
             let Some(note) = Note::read(note)? else { continue };
             for (name, sink) in self.sink_names.iter().zip(&self.sinks) {

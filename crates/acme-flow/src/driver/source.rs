@@ -29,6 +29,8 @@ pub(super) struct Stream {
     pub(super) moved: bool,
     /// Nothing will be read any more.
     pub(super) ended: bool,
+    /// The member of the group that was given the splits.
+    pub(super) member: Option<String>,
     /// Splits that are to be let go after the next barrier.
     pub(super) leaving: Vec<SplitId>,
     /// Splits that are let go when the epoch under way is committed.
@@ -61,6 +63,7 @@ impl SourceTask {
                     }
                 }
                 Event::CommitWith(positions, note) => {
+                    stream.check_member(source.as_mut())?;
                     shared(source.as_mut()).commit_with(&positions, &note).await?;
                     let _ = stream.reports.send(Report::Committed).await;
                 }
@@ -74,8 +77,9 @@ impl SourceTask {
                 }
                 Event::Read(Err(diagnostic), _) => return Err(diagnostic),
                 Event::Read(Ok(Read::Gained { positions, notes }), _) => {
+                    let member = stream.check_member(source.as_mut())?;
                     stream.positions.extend(positions);
-                    let _ = stream.reports.send(Report::Gained(notes)).await;
+                    let _ = stream.reports.send(Report::Gained { notes, member }).await;
                 }
                 Event::Read(Ok(Read::Leaving(splits)), _) => {
                     stream.leaving.extend(splits);
@@ -128,11 +132,23 @@ async fn next(
     }
 }
 
+/// The group has removed the member that was given the splits.
+pub(super) fn removed() -> Diagnostic {
+    let message = "the group has removed this worker, and what it had read goes to others";
+    Diagnostic::new(&codes::LOST_SPLITS, message)
+}
+
 fn shared(source: &mut dyn DynSource) -> &mut dyn SharedSource {
     source.shared().expect("only a shared source gains and loses splits")
 }
 
 impl Stream {
+    /// The member that the source is, which may not change: another would commit for splits that were taken from this one.
+    fn check_member(&mut self, source: &mut dyn DynSource) -> Result<String, Diagnostic> {
+        let now = shared(source).membership().borrow().member.clone();
+        if *self.member.get_or_insert_with(|| now.clone()) == now { Ok(now) } else { Err(removed()) }
+    }
+
     async fn barrier(&mut self, epoch: Epoch, last: bool) {
         for sink in &self.sinks {
             let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, last };

@@ -2,3 +2,5 @@
 
 mod commit;
 mod driver;
+mod group;
+mod model;
