@@ -1,1 +1,8 @@
-//! x
+//! The destination against an emulator, and against scripted servers that answer what the real service is documented to
+//! answer and an emulator does not.
+
+mod emulator;
+mod exactness;
+mod harness;
+mod merging;
+mod server;
