@@ -7,12 +7,12 @@ use crate::server::Dataset;
 async fn a_table_decodes_the_documents_by_its_own_columns() {
     let dataset = Dataset::new("typed").await;
     let columns = "id INT64 NOT NULL, big INT64, v STRING, at TIMESTAMP, j JSON, n NUMERIC, b BOOL, f FLOAT64, d DATE, t TIME, \
-                   dt DATETIME, by BYTES, tags ARRAY<STRING>";
+                   dt DATETIME, bin BYTES, tags ARRAY<STRING>";
     dataset.table("t", columns).await;
     let mut life = Life::begin(&keys(&dataset, "t", ""), None).await;
     let refused = life
         .refused(&documents(&[
-            r#"{"id":1,"big":9007199254740993,"v":"a\"b\u00e9","at":"2026-01-02T03:04:05.678+02:00","j":{"a":[1,2]},"n":12.345,"b":true,"f":1.5,"d":"2026-01-02","t":"12:34:56.5","dt":"2026-01-02T03:04:05.6","by":"AQL/","tags":["x","y"]}"#,
+            r#"{"id":1,"big":9007199254740993,"v":"a\"b\u00e9","at":"2026-01-02T03:04:05.678+02:00","j":{"a":[1,2]},"n":12.345,"b":true,"f":1.5,"d":"2026-01-02","t":"12:34:56.5","dt":"2026-01-02T03:04:05.6","bin":"AQL/","tags":["x","y"]}"#,
             r#"{"id":"2","v":7,"n":"1.5","f":"1e3","b":"false","nothing":1}"#,
             r#"{"v":"no id"}"#,
             r#"{"id":1.5}"#,
@@ -35,7 +35,7 @@ async fn a_table_decodes_the_documents_by_its_own_columns() {
     .assert_eq(&reasons.join("\n"));
     life.end(true).await;
     let rows = dataset
-        .query("SELECT id, big, v, FORMAT_TIMESTAMP('%FT%H:%M:%E3S', at), TO_JSON_STRING(j), CAST(n AS STRING), b, f, CAST(d AS STRING), CAST(t AS STRING), CAST(dt AS STRING), TO_HEX(by), ARRAY_TO_STRING(tags, ',') FROM $.t ORDER BY id")
+        .query("SELECT id, big, v, FORMAT_TIMESTAMP('%FT%H:%M:%E3S', at), TO_JSON_STRING(j), CAST(n AS STRING), b, f, CAST(d AS STRING), CAST(t AS STRING), CAST(dt AS STRING), TO_HEX(bin), ARRAY_TO_STRING(tags, ',') FROM $.t ORDER BY id")
         .await;
     expect_test::expect![[""]].assert_eq(&rows.join("\n"));
 }
