@@ -52,9 +52,23 @@ impl Dataset {
         rows.iter().map(line).collect()
     }
 
-    /// Creates a table from the columns of its statement.
+    /// Creates a table with columns such as `id INT64 NOT NULL, tags ARRAY<STRING>`.
     pub(crate) async fn table(&self, name: &str, columns: &str) {
-        self.query(&format!("CREATE TABLE $.{name} ({columns})")).await;
+        let field = |column: &str| {
+            let mut words = column.trim().splitn(3, ' ');
+            let (name, kind) = (words.next().expect("a name"), words.next().expect("a type"));
+            let (kind, mode) = match kind.strip_prefix("ARRAY<") {
+                Some(kind) => (kind.trim_end_matches('>'), "REPEATED"),
+                None if words.next() == Some("NOT NULL") => (kind, "REQUIRED"),
+                None => (kind, "NULLABLE"),
+            };
+            serde_json::json!({ "name": name, "type": kind, "mode": mode })
+        };
+        let fields: Vec<_> = columns.split(',').map(field).collect();
+        let reference = serde_json::json!({ "projectId": PROJECT, "datasetId": self.name, "tableId": name });
+        let body = serde_json::json!({ "tableReference": reference, "schema": { "fields": fields } });
+        let (status, text) = self.ask(&format!("datasets/{}/tables", self.name), &body.to_string()).await;
+        assert_eq!(status, 200, "{text}");
     }
 
     /// The tables that there are.
