@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("acme-types", &[]),
     ("acme-spec", &["acme-types"]),
     ("acme-formats", &["acme-types"]),
+    ("acme-kafka", &["acme-types"]),
     ("acme-connect", &["acme-types", "acme-formats"]),
     ("acme-flow", &["acme-types", "acme-connect"]),
     ("acme-plan", &["acme-types", "acme-spec", "acme-formats", "acme-connect", "acme-flow"]),

@@ -4,7 +4,7 @@ use crate::follow::{FileId, identity, metadata};
 use crate::format::{self, Cut, Layout};
 use crate::header::Begin;
 
-use acme_connect::{Context, Format, Source, SourceParts, StreamInfo};
+use acme_connect::{Context, Extent, Format, Read, Source, SourceParts, StreamInfo, Unit};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         at: config.place("path").clone(),
         files: BTreeMap::new(),
         current: None,
+        extent: Arc::new(Extent::new(Unit::Bytes)),
     };
     let streams = source.known()?.map(|stream| vec![stream]);
     Ok(SourceParts { source: Box::new(source), streams })
@@ -77,6 +78,8 @@ pub(crate) struct FileSource {
     pub(crate) at: acme_types::Place,
     pub(crate) files: BTreeMap<PathBuf, Progress>,
     current: Option<Reader>,
+    /// How far it is in what was there when it was opened.
+    extent: Arc<Extent>,
 }
 
 impl Source for FileSource {
@@ -95,7 +98,7 @@ impl Source for FileSource {
     async fn sample(&mut self, rows: usize) -> Result<Vec<Chunk>, Diagnostic> {
         self.tail = false;
         self.open(&Positions::new()).await?;
-        let Some(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
+        let Read::Rows(mut chunk) = self.read().await? else { return Ok(Vec::new()) };
         if let Payload::Bytes(block) = &mut chunk.payload {
             let end = self.cut.first(block, rows);
             *block = block.slice_with_length(0, end);
@@ -130,16 +133,23 @@ impl Source for FileSource {
                 Ok(_) => {}
             }
         }
+        self.extent.begin(self.files.iter().map(|(path, progress)| left(path, *progress)).sum());
         Ok(self.files.iter().map(|(path, progress)| position(path, *progress)).collect())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    fn extent(&self) -> Option<Arc<Extent>> {
+        Some(self.extent.clone())
+    }
+
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         loop {
             if let Some(chunk) = self.next_block()? {
-                return Ok(Some(chunk));
+                self.extent.add(chunk.payload.size());
+                return Ok(Read::Rows(chunk));
             }
+            self.extent.end();
             if !self.tail {
-                return Ok(None);
+                return Ok(Read::End);
             }
             tokio::time::sleep(POLL).await;
             self.discover()?;
@@ -205,6 +215,11 @@ impl FileSource {
         let origin = Origin { name: reader.name.clone(), offset };
         Ok(Some(Chunk { payload: Payload::Bytes(block), stream: 0, split, position, origin }))
     }
+}
+
+/// Bytes of a file that are not read yet.
+fn left(path: &Path, progress: Progress) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len().saturating_sub(progress.offset))
 }
 
 fn position(path: &Path, progress: Progress) -> (SplitId, Position) {

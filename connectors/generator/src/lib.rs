@@ -4,7 +4,7 @@
 
 mod field;
 
-use acme_connect::{Connector, Content, Context, Maker, Source, SourceParts, StreamInfo};
+use acme_connect::{Connector, Content, Context, Extent, Maker, Read, Source, SourceParts, StreamInfo, Unit};
 use acme_types::batch::META_PREFIX;
 use acme_types::{
     Change, Chunk, Clock, Config, Delivery, Diagnostic, Field, Kind, Origin, Payload, Position, Positions,
@@ -76,6 +76,7 @@ fn make(config: &Config, context: &Context) -> Result<SourceParts, Diagnostic> {
         name: context.item.clone(),
         next: 0,
         began: (0, 0),
+        extent: Arc::new(Extent::new(Unit::Rows)),
     };
     let streams = Some(vec![source.stream()]);
     Ok(SourceParts { source: Box::new(source), streams })
@@ -97,6 +98,8 @@ struct Generator {
     next: u64,
     /// When the run began, and with which row.
     began: (u64, u64),
+    /// How far it is, where there is an end.
+    extent: Arc<Extent>,
 }
 
 impl Source for Generator {
@@ -116,13 +119,19 @@ impl Source for Generator {
             })?;
         }
         self.began = (self.clock.monotonic_us(), self.next);
+        self.extent.begin(self.rows.map_or(0, |rows| rows.saturating_sub(self.next)));
         Ok([(self.split(), Position(self.next.to_string()))].into())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    fn extent(&self) -> Option<Arc<Extent>> {
+        Some(self.extent.clone())
+    }
+
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         let left = self.rows.map_or(u64::MAX, |rows| rows.saturating_sub(self.next));
         if left == 0 {
-            return Ok(None);
+            self.extent.end();
+            return Ok(Read::End);
         }
         let due = loop {
             match self.due() {
@@ -130,7 +139,7 @@ impl Source for Generator {
                 due => break due.min(left).min(BATCH),
             }
         };
-        Ok(Some(self.chunk(due)))
+        Ok(Read::Rows(self.chunk(due)))
     }
 
     async fn release(&mut self, _: &Positions) -> Result<(), Diagnostic> {
@@ -161,6 +170,7 @@ impl Generator {
         let batch =
             RecordBatch::try_new(self.schema.clone(), columns).expect("the fields make what the schema says");
         self.next = rows.end;
+        self.extent.add(usize::try_from(count).expect("a batch fits into memory"));
         Chunk {
             payload: Payload::Batch(batch),
             stream: 0,

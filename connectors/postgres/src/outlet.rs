@@ -12,11 +12,11 @@ use tokio::sync::mpsc::{Permit, Sender};
 pub(crate) const CHUNKS: usize = 4;
 
 /// What a reader receives.
-pub(crate) type Read = Result<Chunk, Diagnostic>;
+pub(crate) type Sent = Result<Chunk, Diagnostic>;
 
 /// The sending side, with all that a chunk needs besides its rows.
 pub(crate) struct Outlet {
-    pub(crate) sender: Sender<Read>,
+    pub(crate) sender: Sender<Sent>,
     pub(crate) split: SplitId,
     /// The place as it was opened; chunks differ from it in their phase.
     place: Place,
@@ -24,13 +24,13 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    pub(crate) fn new(sender: Sender<Read>, split: SplitId, place: Place, tables: &[Arc<Table>]) -> Self {
+    pub(crate) fn new(sender: Sender<Sent>, split: SplitId, place: Place, tables: &[Arc<Table>]) -> Self {
         let names = tables.iter().map(|table| table.name.to_string().into()).collect();
         Self { sender, split, place, names }
     }
 
     /// Room for one chunk; `None` when nobody will read it.
-    pub(crate) async fn reserve(&self) -> Option<Permit<'_, Read>> {
+    pub(crate) async fn reserve(&self) -> Option<Permit<'_, Sent>> {
         self.sender.reserve().await.ok()
     }
 
@@ -46,7 +46,7 @@ impl Outlet {
     }
 
     /// Waits for room and sends; `false` when nobody will read it.
-    pub(crate) async fn send(&self, read: Read) -> bool {
+    pub(crate) async fn send(&self, read: Sent) -> bool {
         self.sender.send(read).await.is_ok()
     }
 }

@@ -4,14 +4,14 @@ use crate::assembler::beginning;
 use crate::catalog::{self, Fault, Table};
 use crate::copy::{self, Copier, Kept};
 use crate::fault::is_transient;
-use crate::outlet::{CHUNKS, Outlet, Read};
+use crate::outlet::{CHUNKS, Outlet, Sent};
 use crate::position::{Copying, Phase, Place};
 use crate::recover::Snapshot;
 use crate::settings::Settings;
 use crate::slot;
 use crate::stream::Follower;
 use crate::wire::Connection;
-use acme_connect::{Backoff, Context, Extent, Source, SourceParts, StreamInfo, failpoint};
+use acme_connect::{Backoff, Context, Extent, Read, Source, SourceParts, StreamInfo, Unit, failpoint};
 use acme_types::{Chunk, Config, Diagnostic, Origin, Payload, Position, Positions, SplitId, codes};
 use arrow::array::RecordBatch;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         inbox: None,
         confirmed,
         task: None,
-        extent: Arc::default(),
+        extent: Arc::new(Extent::new(Unit::Rows)),
     };
     Ok(SourceParts { source: Box::new(source), streams: None })
 }
@@ -36,7 +36,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
 struct PostgresSource {
     settings: Arc<Settings>,
     tables: Vec<Arc<Table>>,
-    inbox: Option<mpsc::Receiver<Read>>,
+    inbox: Option<mpsc::Receiver<Sent>>,
     confirmed: watch::Sender<u64>,
     task: Option<JoinHandle<()>>,
     /// How far the copy is.
@@ -103,16 +103,16 @@ impl Source for PostgresSource {
         Ok([(split, position)].into())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         let Some(inbox) = &mut self.inbox else {
             return Err(Diagnostic::new(&codes::INTERNAL, "a source is read before it is opened"));
         };
         match inbox.recv().await {
-            Some(read) => read.map(Some),
+            Some(read) => read.map(Read::Rows),
             None if self.settings.cdc => {
                 Err(Diagnostic::new(&codes::INTERNAL, "the task that follows the slot ended unexpectedly"))
             }
-            None => Ok(None),
+            None => Ok(Read::End),
         }
     }
 

@@ -3,22 +3,26 @@
 //! It knows no external system. A connector is a [`Connector`]: its `SPEC`, and one function that makes a [`Source`] or
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
+mod cell;
 mod connector;
 mod extent;
 mod failpoint;
 mod os;
 mod retry;
+mod shared;
 mod sink;
 mod source;
 
-pub use acme_formats::{Decode, Encode, Encoded, Undecodable};
+pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
+pub use cell::{Cell, Found};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
-pub use extent::Extent;
+pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
+pub use shared::{Membership, OffsetTransaction, SharedSource};
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
-pub use source::{DynSource, Source};
+pub use source::{DynSource, Read, Source};
 
 /// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.
 pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,8 +1,8 @@
 //! The contract of a destination.
 
-use crate::Pending;
+use crate::{OffsetTransaction, Pending};
 use acme_formats::Encoded;
-use acme_types::{Batch, Diagnostic, Epoch, Shape};
+use acme_types::{Batch, Diagnostic, Epoch, Shape, codes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +67,21 @@ pub trait Sink: Send {
 
     /// The checkpoint that holds the last `prepare` is committed: its rows may be seen now.
     fn commit(&mut self, epoch: Epoch) -> impl Future<Output = Result<(), Diagnostic>> + Send;
+
+    /// Completes what another worker has prepared, whose checkpoint is committed and whose splits are held here now. It may
+    /// be complete already.
+    fn adopt(&mut self, prepared: &Prepared) -> impl Future<Output = Result<(), Diagnostic>> + Send {
+        let empty = prepared.is_empty();
+        async move {
+            let message = "this destination cannot complete what another worker has left";
+            if empty { Ok(()) } else { Err(Diagnostic::new(&codes::STATE, message)) }
+        }
+    }
+
+    /// The same destination as one that can commit the positions of a shared source in its transactions, if it can.
+    fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction> {
+        None
+    }
 }
 
 /// A destination that can hold the pipeline's commit point: rows and progress take effect in one transaction of its own.
@@ -159,6 +174,10 @@ pub trait DynSink: Send {
     fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>>;
     /// [`Sink::commit`]
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>>;
+    /// [`Sink::adopt`]
+    fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>>;
+    /// [`Sink::offset_transaction`]
+    fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction>;
 }
 
 impl<S: Sink> DynSink for S {
@@ -176,5 +195,11 @@ impl<S: Sink> DynSink for S {
     }
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>> {
         Box::pin(Sink::commit(self, epoch))
+    }
+    fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>> {
+        Box::pin(Sink::adopt(self, prepared))
+    }
+    fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction> {
+        Sink::offset_transaction(self)
     }
 }

@@ -1,8 +1,45 @@
 //! The contract of a source.
 
-use crate::{Extent, Pending, StreamInfo};
-use acme_types::{Chunk, Diagnostic, Positions};
+use crate::{Extent, Pending, SharedSource, StreamInfo};
+use acme_types::{Chunk, Diagnostic, Positions, SplitId};
 use std::sync::Arc;
+
+/// What a source has to say next.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// Rows.
+    Rows(Chunk),
+    /// Only of a [`SharedSource`]: these splits are read here from now on, from these positions. The notes are those that
+    /// were committed with them.
+    Gained {
+        /// Where reading begins.
+        positions: Positions,
+        /// Each note once.
+        notes: Vec<String>,
+    },
+    /// Only of a [`SharedSource`]: these splits go to another worker. No row of them follows; they are held until
+    /// [`SharedSource::let_go`] says that all that was read of them is committed.
+    Leaving(Vec<SplitId>),
+    /// The end of a source that has one.
+    End,
+}
+
+impl Read {
+    /// The rows, where it is rows.
+    #[must_use]
+    pub fn rows(self) -> Option<Chunk> {
+        match self {
+            Self::Rows(chunk) => Some(chunk),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<Chunk>> for Read {
+    fn from(chunk: Option<Chunk>) -> Self {
+        chunk.map_or(Self::End, Self::Rows)
+    }
+}
 
 /// An origin of rows.
 ///
@@ -34,10 +71,15 @@ pub trait Source: Send {
         false
     }
 
-    /// Waits for the next rows; `None` is the end of a source that has one.
+    /// The same source as one whose splits are shared by several workers, if it is configured so.
+    fn shared(&mut self) -> Option<&mut dyn SharedSource> {
+        None
+    }
+
+    /// Waits for the next rows.
     ///
     /// Cancel-safe: a call that is dropped loses nothing, and the next returns what it would have returned.
-    fn read(&mut self) -> impl Future<Output = Result<Option<Chunk>, Diagnostic>> + Send;
+    fn read(&mut self) -> impl Future<Output = Result<Read, Diagnostic>> + Send;
 
     /// All rows before these positions are committed: only now may the remote system forget them.
     fn release(&mut self, upto: &Positions) -> impl Future<Output = Result<(), Diagnostic>> + Send;
@@ -55,8 +97,10 @@ pub trait DynSource: Send {
     fn extent(&self) -> Option<Arc<Extent>>;
     /// [`Source::may_repeat_its_copy`]
     fn may_repeat_its_copy(&self) -> bool;
+    /// [`Source::shared`]
+    fn shared(&mut self) -> Option<&mut dyn SharedSource>;
     /// [`Source::read`]
-    fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>>;
+    fn read(&mut self) -> Pending<'_, Result<Read, Diagnostic>>;
     /// [`Source::release`]
     fn release<'a>(&'a mut self, upto: &'a Positions) -> Pending<'a, Result<(), Diagnostic>>;
 }
@@ -77,7 +121,10 @@ impl<S: Source> DynSource for S {
     fn may_repeat_its_copy(&self) -> bool {
         Source::may_repeat_its_copy(self)
     }
-    fn read(&mut self) -> Pending<'_, Result<Option<Chunk>, Diagnostic>> {
+    fn shared(&mut self) -> Option<&mut dyn SharedSource> {
+        Source::shared(self)
+    }
+    fn read(&mut self) -> Pending<'_, Result<Read, Diagnostic>> {
         Box::pin(Source::read(self))
     }
     fn release<'a>(&'a mut self, upto: &'a Positions) -> Pending<'a, Result<(), Diagnostic>> {

@@ -2,8 +2,9 @@
 
 use crate::expr::{Expr, TICK};
 use crate::operators;
-use acme_connect::{Decode, Encode, Encoded, Format, Rows};
+use acme_connect::{Block, Cut, Decode, Encode, Encoded, Format, Rows, metadata};
 use acme_types::{Batch, Chunk, Diagnostic, EventTime, Payload, Rejected, Shape, codes};
+use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use std::sync::Arc;
 
@@ -174,21 +175,15 @@ impl Instance {
         let columns = match (&chunk.payload, &mut self.decoder) {
             (Payload::Batch(batch), _) => batch.clone(),
             (Payload::Bytes(bytes), Some(decoder)) => {
-                let decoded = decoder.decode(bytes, chunk.origin.offset);
-                outcome.rejected.extend(decoded.rejected.into_iter().map(|bad| Rejected {
-                    code: codes::DECODE.id,
-                    step: self.source.clone(),
-                    origin: format!(
-                        "{}@{}",
-                        chunk.origin.name,
-                        chunk.origin.offset + offset(bad.bytes.start)
-                    ),
-                    original: bytes[bad.bytes].to_vec(),
-                    cause: bad.cause,
-                }));
-                decoded.rows
+                let cut = Cut::ByFormat(chunk.origin.offset);
+                decode(decoder.as_mut(), Block { bytes, cut }, &self.source, chunk, &mut outcome.rejected)
             }
-            (Payload::Bytes(_), None) => {
+            (Payload::Records(records), Some(decoder)) => {
+                let block = Block { bytes: &records.buffer, cut: Cut::Values(&records.records) };
+                let rows = decode(decoder.as_mut(), block, &self.source, chunk, &mut outcome.rejected);
+                metadata::add(&rows, records)
+            }
+            (Payload::Bytes(_) | Payload::Records(_), None) => {
                 let message = format!("source \"{}\" yields bytes without a format", self.source);
                 return Err(Diagnostic::new(&codes::INTERNAL, message));
             }
@@ -245,6 +240,21 @@ impl Instance {
     }
 }
 
-fn offset(bytes: usize) -> u64 {
-    u64::try_from(bytes).expect("usize is at most 64 bits")
+/// The rows of a block; what cannot be decoded joins the rejected rows.
+fn decode(
+    decoder: &mut dyn Decode,
+    block: Block<'_>,
+    source: &Arc<str>,
+    chunk: &Chunk,
+    rejected: &mut Vec<Rejected>,
+) -> RecordBatch {
+    let decoded = decoder.decode(block);
+    rejected.extend(decoded.rejected.into_iter().map(|bad| Rejected {
+        code: codes::DECODE.id,
+        step: source.clone(),
+        origin: format!("{}@{}", chunk.origin.name, bad.offset),
+        original: block.bytes[bad.bytes].to_vec(),
+        cause: bad.cause,
+    }));
+    decoded.rows
 }

@@ -1,6 +1,6 @@
 //! Counts of one run, written by the lanes and read by whoever shows them.
 
-use acme_connect::Extent;
+use acme_connect::{Extent, Unit};
 use acme_types::EventTime;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,11 +108,13 @@ impl Stats {
         *self.extents.lock().unwrap_or_else(PoisonError::into_inner) = extents;
     }
 
-    /// Rows that sources have read of what they have to read, and about how many that are; `None` when all have caught up.
+    /// What the sources that count so have read of what they have to read, and about how much that is; `None` when they have
+    /// caught up.
     #[must_use]
-    pub fn extent(&self) -> Option<(u64, u64)> {
+    pub fn extent(&self, unit: Unit) -> Option<(u64, u64)> {
         let extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
-        extents.iter().filter_map(|extent| extent.get()).reduce(|(a, b), (c, d)| (a + c, b + d))
+        let counted = extents.iter().filter(|extent| extent.unit == unit).filter_map(|extent| extent.get());
+        counted.reduce(|(a, b), (c, d)| (a + c, b + d))
     }
 
     /// Rows read from all sources.

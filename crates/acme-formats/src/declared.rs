@@ -1,6 +1,6 @@
 //! Fields with a declared type: what a decoder has read is converted, and a value that does not fit is an error of its record.
 
-use crate::decode::{Decode, Decoded, reject};
+use crate::decode::{Block, Decode, Decoded, reject};
 use crate::json::{Wanted, parse_wide, read_member};
 use crate::sql_type::SqlType;
 use crate::text::{Faults, each, not};
@@ -58,8 +58,8 @@ impl TypedDecoder {
 }
 
 impl Decode for TypedDecoder {
-    fn decode(&mut self, block: &arrow::buffer::Buffer, offset: u64) -> Decoded {
-        let Decoded { rows, rejected } = self.inner.decode(block, offset);
+    fn decode(&mut self, block: Block<'_>) -> Decoded {
+        let Decoded { rows, rejected } = self.inner.decode(block);
         let schema = rows.schema();
         let (mut fields, mut arrays) = (schema.fields().to_vec(), rows.columns().to_vec());
         let mut faults = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Decode for TypedDecoder {
         }
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .expect("every column has kept its length and has its declared type");
-        reject(Decoded { rows, rejected }, faults, offset)
+        reject(Decoded { rows, rejected }, faults, block)
     }
 
     fn another(&self) -> Box<dyn Decode> {

@@ -7,11 +7,12 @@ mod declared;
 mod decode;
 mod encode;
 pub mod json;
+pub mod metadata;
 mod sql_type;
 mod text;
 mod time;
 
 pub use declared::{Declared, TypedDecoder};
-pub use decode::{Decode, Decoded, Undecodable};
+pub use decode::{Block, Cut, Decode, Decoded, Undecodable};
 pub use encode::{Encode, Encoded};
 pub use sql_type::SqlType;

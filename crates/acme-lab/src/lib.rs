@@ -11,11 +11,14 @@ pub mod deny;
 pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
+pub mod kafka;
+mod netns;
 pub mod postgres;
 mod process;
 pub mod proxy;
 pub mod strace;
 
+pub use netns::Namespace;
 pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};
 
 use anyhow::Result;
@@ -26,5 +29,8 @@ pub fn install_all() -> Result<()> {
     bigquery::install()?;
     elasticsearch::install()?;
     strace::install()?;
+    kafka::install(kafka::VERSION)?;
+    kafka::install(kafka::OLD_VERSION)?;
+    kafka::install_kcat()?;
     postgres::install_all()
 }

@@ -1,6 +1,7 @@
 //! What flows: raw bytes from a source, then Arrow batches.
 
 use crate::position::{Position, SplitId};
+use crate::records::Records;
 use crate::time::EventTime;
 use arrow::array::{Array, ArrayRef, BinaryViewArray, RecordBatch};
 use arrow::buffer::Buffer;
@@ -104,6 +105,8 @@ pub struct Chunk {
 pub enum Payload {
     /// Whole records in the item's `format:`, to be decoded by the engine.
     Bytes(Buffer),
+    /// Records of a log whose values are in the item's `format:`, to be decoded by the engine.
+    Records(Records),
     /// Rows that are typed at the source.
     Batch(RecordBatch),
 }
@@ -114,6 +117,7 @@ impl Payload {
     pub fn size(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
+            Self::Records(records) => records.buffer.len() + size_of_val(&*records.records),
             Self::Batch(batch) => batch.get_array_memory_size(),
         }
     }

@@ -87,6 +87,9 @@ codes! {
     CONFIRM "A0408" User "Nothing was done, because nobody agreed"
         "The command removes something for good, so it asks first. Where there is no terminal to ask on, say that it shall be done with `--yes`."
 
+    LOST_SPLITS "A0409" Remote "The partitions have gone to another worker"
+        "The group took the partitions away, because this worker could not be reached for longer than `session.timeout.ms`, or because a member with the same `group.instance.id` has joined. Nothing that was not committed takes effect; `acme run` joins the group again and goes on with what it is given."
+
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."
     INTERNAL "A0599" Acme "An internal error"

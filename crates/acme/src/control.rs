@@ -4,6 +4,7 @@
 //! line of JSON.
 
 use crate::progress::seconds_left;
+use acme_connect::Unit;
 use acme_flow::Stats;
 use acme_flow::driver::Stop;
 use acme_types::{Clock, Diagnostic, disk_fault};
@@ -42,11 +43,15 @@ pub(crate) struct Status {
     pub(crate) failed_rows: u64,
     pub(crate) retries: u64,
     pub(crate) commits: u64,
-    /// Rows of a copy that are read, about how many there are, and how long the rest takes; absent when it is done.
+    /// What is read of what was there at the start, about how much that is, and how long the rest takes; absent when it is done.
     #[serde(default)]
-    pub(crate) copied_rows: Option<u64>,
+    pub(crate) read_rows: Option<u64>,
     #[serde(default)]
     pub(crate) expected_rows: Option<u64>,
+    #[serde(default)]
+    pub(crate) read_bytes: Option<u64>,
+    #[serde(default)]
+    pub(crate) expected_bytes: Option<u64>,
     #[serde(default)]
     pub(crate) seconds_left: Option<u64>,
 }
@@ -67,8 +72,10 @@ impl Status {
             failed_rows: 0,
             retries: 0,
             commits: 0,
-            copied_rows: None,
+            read_rows: None,
             expected_rows: None,
+            read_bytes: None,
+            expected_bytes: None,
             seconds_left: None,
         }
     }
@@ -93,7 +100,9 @@ impl Monitor {
         let samples = self.samples.lock().expect("no thread panics while it holds the lock");
         let (then_us, then_rows) = samples.front().copied().unwrap_or((self.began_us, 0));
         let seconds = (now_us.saturating_sub(then_us)).max(1) as f64 / 1e6;
-        let (extent, elapsed) = (self.stats.extent(), Duration::from_micros(now_us - self.began_us));
+        let elapsed = Duration::from_micros(now_us - self.began_us);
+        let [rows, bytes] = [Unit::Rows, Unit::Bytes].map(|unit| self.stats.extent(unit));
+        let left = |extent: (u64, u64)| seconds_left(extent.0, extent.1, elapsed);
         Status {
             name: self.name.clone(),
             status: if *self.stop.borrow() == Stop::No { "running" } else { "stopping" }.to_owned(),
@@ -107,9 +116,12 @@ impl Monitor {
             failed_rows: self.stats.rejected.get(),
             retries: self.stats.retries.get(),
             commits: self.stats.commits.get(),
-            copied_rows: extent.map(|(done, _)| done),
-            expected_rows: extent.map(|(_, total)| total),
-            seconds_left: extent.and_then(|(done, total)| seconds_left(done, total, elapsed)),
+            read_rows: rows.map(|(done, _)| done),
+            expected_rows: rows.map(|(_, total)| total),
+            read_bytes: bytes.map(|(done, _)| done),
+            expected_bytes: bytes.map(|(_, total)| total),
+            // `None` is the smallest: what is known of one kind of source counts.
+            seconds_left: rows.and_then(left).max(bytes.and_then(left)),
         }
     }
 
@@ -248,7 +260,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _entered = runtime.enter();
         std::thread::scope(|scope| {
-            let (looks, until) = mpsc::channel::<()>();
+            let (looks, until) = mpsc::sync_channel::<()>(0);
             let sockets = || sockets(directory.path());
             scope.spawn(move || {
                 while until.try_recv() == Err(mpsc::TryRecvError::Empty) {

@@ -97,6 +97,7 @@ fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
         format: parts.format.clone(),
         reads: parts.reads.clone(),
+        computed: parts.computed.clone(),
         change: parts.change,
     };
     sinks.iter().map(info).collect()

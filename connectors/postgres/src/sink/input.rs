@@ -141,7 +141,7 @@ impl Columns {
             },
             column: column.name.clone(),
         });
-        let decoded = Decoder::new(wanted.collect()).decode(&Buffer::from(encoded.bytes.clone()), 0);
+        let decoded = Decoder::new(wanted.collect()).decode_bytes(&Buffer::from(encoded.bytes.clone()), 0);
         let mut unreadable = Vec::new();
         for rejected in decoded.rejected {
             let row = encoded.ends.partition_point(|end| *end <= rejected.bytes.start);

@@ -1,6 +1,6 @@
 //! Drives the source as the engine does: describe, open, read, release.
 
-use acme_connect::{Context, DynSource, Maker, OsDisk, StreamInfo, SystemClock};
+use acme_connect::{Context, DynSource, Maker, OsDisk, Read, StreamInfo, SystemClock};
 use acme_lab::postgres::Postgres;
 use acme_types::{Chunk, Config, Diagnostic, Kind, Payload, Place, Positions, Secret, Value, ValueKind};
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -108,6 +108,7 @@ impl Harness {
     /// The next chunk, which must come.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Chunk>, Diagnostic> {
         let read = tokio::time::timeout(PATIENCE, self.source.read()).await.expect("a chunk comes in time");
+        let read = read.map(Read::rows);
         if let Ok(Some(chunk)) = &read {
             self.positions.insert(chunk.split.clone(), chunk.position.clone());
         }
@@ -123,7 +124,7 @@ impl Harness {
     pub(crate) async fn patient_rows(&mut self) -> Vec<Row> {
         let read =
             tokio::time::timeout(PATIENCE * 3, self.source.read()).await.expect("a chunk comes in time");
-        let chunk = read.unwrap().expect("the stream has no end");
+        let chunk = read.unwrap().rows().expect("the stream has no end");
         self.positions.insert(chunk.split.clone(), chunk.position.clone());
         rows(&chunk)
     }

@@ -178,7 +178,7 @@ pub(crate) async fn copy(source: &Postgres, tables: &str, sink: &mut Sink) -> us
     let streams = from.describe().await.unwrap();
     from.open(&Positions::new()).await.unwrap();
     let mut count = 0;
-    while let Some(chunk) = from.read().await.unwrap() {
+    while let Some(chunk) = from.read().await.unwrap().rows() {
         let rows = passed_on(&chunk, &streams[chunk.stream].key);
         count += rows.batch.rows();
         sink.write(&rows).await;

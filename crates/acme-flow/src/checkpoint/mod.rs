@@ -8,6 +8,7 @@
 mod chain;
 mod format;
 mod local;
+pub(crate) mod note;
 pub(crate) mod objects;
 mod store;
 

@@ -1,16 +1,28 @@
-//! The one commit point of a run: a chain in the store, or a destination's own transaction.
+//! The one commit point of a run: a chain in the store, a destination's own transaction, or the group that shares the source.
 
-use super::{JobSink, Report, ToSink};
+use super::{JobSink, JobSource, Report, ToSink, ToSource};
+use crate::checkpoint::note::Note;
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
-use acme_connect::failpoint;
+use acme_connect::{Membership, failpoint};
 use acme_types::{Diagnostic, codes};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(super) enum Commit {
     Chain(Chain),
-    Sink { index: usize, store: Arc<dyn CheckpointStore>, writer: Writer },
+    Sink {
+        index: usize,
+        store: Arc<dyn CheckpointStore>,
+        writer: Writer,
+    },
+    /// The group of the only source, either by itself or in the transactions of a destination on the same cluster.
+    Group {
+        source: Arc<str>,
+        transaction: Option<usize>,
+        member: watch::Receiver<Membership>,
+        note_max: usize,
+    },
 }
 
 impl Commit {
@@ -18,8 +30,12 @@ impl Commit {
     pub(super) async fn claim(
         store: Arc<dyn CheckpointStore>,
         writer: Writer,
+        sources: &mut [JobSource],
         sinks: &mut [JobSink],
     ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
+        if let Some(group) = Self::group(&writer, sources, sinks).await? {
+            return Ok((group, None));
+        }
         let points = sinks.iter_mut().enumerate();
         let point = points.filter_map(|(index, it)| Some((index, it.sink.commit_point()?))).next();
         match point {
@@ -38,6 +54,36 @@ impl Commit {
         }
     }
 
+    /// Joins the group of the only source, where it is shared and no destination has a better claim.
+    async fn group(
+        writer: &Writer,
+        sources: &mut [JobSource],
+        sinks: &mut [JobSink],
+    ) -> Result<Option<Self>, Diagnostic> {
+        let [JobSource { name, source, .. }] = sources else { return Ok(None) };
+        let Some(shared) = source.shared() else { return Ok(None) };
+        let (member, note_max) = (shared.membership(), shared.note_max());
+        let mut transaction = None;
+        for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {
+            let Some(candidate) = sink.sink().offset_transaction() else { continue };
+            // Open transactions of the predecessor are ended before the committed positions are read.
+            if candidate.claim(&writer.0).await? == member.borrow().cluster {
+                transaction = Some(index);
+                break;
+            }
+        }
+        if transaction.is_none() && sinks.iter().any(|it| it.sink.can_hold_commit()) {
+            return Ok(None);
+        }
+        shared.join().await?;
+        Ok(Some(Self::Group { source: name.clone(), transaction, member, note_max }))
+    }
+
+    /// Whether the group gives the only source its positions, so that it is not opened at any.
+    pub(super) fn gives_positions(&self) -> bool {
+        matches!(self, Self::Group { .. })
+    }
+
     /// Commits before the threads of the destinations are started.
     pub(super) async fn first(
         &mut self,
@@ -46,6 +92,8 @@ impl Commit {
     ) -> Result<(), Diagnostic> {
         match self {
             Self::Chain(chain) => chain.commit(checkpoint),
+            // The source commits where it begins, split by split.
+            Self::Group { .. } => Ok(()),
             Self::Sink { index, store, writer } => {
                 let name = objects::put(store.as_ref(), writer, checkpoint)?;
                 let point = sinks[*index].sink.commit_point().expect("it was one when it was claimed");
@@ -59,9 +107,26 @@ impl Commit {
     pub(super) async fn epoch(
         &mut self,
         checkpoint: &Checkpoint,
+        sources: &[mpsc::Sender<ToSource>],
         sinks: &[mpsc::Sender<ToSink>],
     ) -> Result<Pending, Diagnostic> {
         match self {
+            Self::Group { source, transaction, member, note_max } => {
+                let note = Note::new(checkpoint.epoch, &checkpoint.sinks).text(*note_max)?;
+                let positions = checkpoint.sources[&**source].clone();
+                // Who is gone has reported why.
+                match transaction {
+                    Some(index) => {
+                        let (epoch, member) = (checkpoint.epoch, member.borrow().clone());
+                        let order = ToSink::CommitOffsets { epoch, member, positions, note };
+                        let _ = sinks[*index].send(order).await;
+                    }
+                    None => {
+                        let _ = sources[0].send(ToSource::CommitWith(positions, note)).await;
+                    }
+                }
+                Ok(Pending::Until(None))
+            }
             Self::Chain(chain) => chain.commit(checkpoint).map(|()| Pending::No),
             Self::Sink { index, store, writer } => {
                 let name = objects::put(store.as_ref(), writer, checkpoint)?;
@@ -69,19 +134,28 @@ impl Commit {
                 let order = ToSink::CommitWith(checkpoint.epoch, name.clone());
                 // A destination that is gone has reported why.
                 let _ = sinks[*index].send(order).await;
-                Ok(Pending::Until(name))
+                Ok(Pending::Until(Some(name)))
             }
         }
     }
 
     /// Whether this destination holds the commit point.
     pub(super) fn is_at(&self, sink: usize) -> bool {
-        matches!(self, Self::Sink { index, .. } if *index == sink)
+        match self {
+            Self::Chain(_) => false,
+            Self::Sink { index, .. } => *index == sink,
+            Self::Group { transaction, .. } => *transaction == Some(sink),
+        }
+    }
+
+    /// Whether an epoch without rows may be committed without harm: no destination's own transaction is begun for that.
+    pub(super) fn is_cheap(&self) -> bool {
+        matches!(self, Self::Chain(_) | Self::Group { transaction: None, .. })
     }
 
     /// The epoch ends without a commit.
     pub(super) async fn skip(&self, sinks: &[mpsc::Sender<ToSink>]) {
-        if let Self::Sink { index, .. } = self {
+        if let Self::Sink { index, .. } | Self::Group { transaction: Some(index), .. } = self {
             // A destination that is gone has reported why.
             let _ = sinks[*index].send(ToSink::Skip).await;
         }
@@ -89,7 +163,7 @@ impl Commit {
 
     /// The destination has committed.
     pub(super) fn done(&self, pending: &Pending) {
-        if let (Self::Sink { store, .. }, Pending::Until(name)) = (self, pending) {
+        if let (Self::Sink { store, .. }, Pending::Until(Some(name))) = (self, pending) {
             objects::tidy(store.as_ref(), name);
         }
     }
@@ -108,8 +182,8 @@ fn forgotten() -> Diagnostic {
 pub(super) enum Pending {
     /// It is done.
     No,
-    /// The destination is committing the checkpoint with this name.
-    Until(String),
+    /// A destination or the source is committing; a checkpoint in the store has this name.
+    Until(Option<String>),
 }
 
 impl Pending {

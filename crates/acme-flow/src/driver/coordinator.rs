@@ -7,6 +7,7 @@ use super::sink::{SinkTask, Stream};
 use super::source::{self, SourceTask};
 use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::note::Note;
 use crate::stats::Stats;
 use acme_connect::failpoint;
 use acme_types::{Clock, Diagnostic, Epoch, Positions, codes};
@@ -121,6 +122,10 @@ struct Coordinator {
     ended: usize,
     /// What a source has said of a change of its tables.
     changed: Option<Diagnostic>,
+    /// What other workers have left and destinations are completing.
+    adopting: usize,
+    /// A shared source is to let splits go.
+    leaving: bool,
     ticks: Interval,
     stats: Arc<Stats>,
 }
@@ -131,7 +136,7 @@ async fn start(
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let (mut commit, before) = Commit::claim(job.store, job.writer, &mut job.sinks).await?;
+    let (mut commit, before) = Commit::claim(job.store, job.writer, &mut job.sources, &mut job.sinks).await?;
     let before = before.unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
     let restored = match before.closed {
@@ -139,7 +144,10 @@ async fn start(
         false => before,
     };
     job.stats.watch(job.sources.iter().filter_map(|source| source.source.extent()).collect());
-    let positions = open_sources(&mut job.sources, &restored).await?;
+    let positions = match commit.gives_positions() {
+        true => job.sources.iter().map(|source| (source.name.to_string(), Positions::new())).collect(),
+        false => open_sources(&mut job.sources, &restored).await?,
+    };
     let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
     commit.first(&first, &mut job.sinks).await?;
 
@@ -190,6 +198,8 @@ async fn start(
         inbox,
         ended: 0,
         changed: None,
+        adopting: 0,
+        leaving: false,
         ticks,
         stats,
     })
@@ -249,6 +259,8 @@ impl SourceThreads<'_> {
                 number: 0,
                 moved: false,
                 ended: false,
+                leaving: Vec::new(),
+                left: Vec::new(),
             };
             let (clock, lanes, lane_count) = (self.clock.clone(), self.lanes.clone(), self.lane_count);
             let task = SourceTask { source, clock, lanes, lane_count, orders, stream };
@@ -282,11 +294,14 @@ impl Coordinator {
                 let complete = self.end_epoch(true, stop).await? && self.close(stop).await?;
                 return Ok(Summary { complete });
             }
+            if self.leaving {
+                self.end_epoch(false, stop).await?;
+            }
             let wish = *stop.borrow_and_update();
             match wish {
                 Stop::No => {}
                 Stop::Drain => {
-                    self.end_epoch(true, stop).await?;
+                    let _ = self.end_epoch(true, stop).await? && self.leave(stop).await?;
                     return Ok(Summary { complete: false });
                 }
                 Stop::Now => return Ok(Summary { complete: false }),
@@ -297,6 +312,9 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
+                    Report::Gained(notes) => self.adopt(&notes).await?,
+                    Report::Adopted => self.adopting -= 1,
+                    Report::Leaving => self.leaving = true,
                     _ => return Err(Diagnostic::new(&codes::INTERNAL, "a report came outside of an epoch's end")),
                 },
                 () = asked(stop, Stop::Drain) => {}
@@ -307,6 +325,8 @@ impl Coordinator {
     /// Barrier, prepare, commit, release. Nothing is committed where nothing moved. `false` where the run is to end at once.
     async fn end_epoch(&mut self, last: bool, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
         let epoch = self.epoch.next();
+        // What is said from here on of splits that leave, the barrier may not have seen.
+        let leaving = std::mem::take(&mut self.leaving);
         failpoint("epoch.barrier");
         for source in &self.sources {
             let _ = source.send(ToSource::Barrier { epoch, last }).await;
@@ -314,7 +334,8 @@ impl Coordinator {
         let mut passed = 0;
         let mut any_moved = false;
         let mut prepared: BTreeMap<String, String> = BTreeMap::new();
-        while passed < self.sources.len() || prepared.len() < self.sinks.len() {
+        // What others have left is complete before their notes are overwritten.
+        while passed < self.sources.len() || prepared.len() < self.sinks.len() || self.adopting > 0 {
             match self.report(stop).await? {
                 None => return Ok(false),
                 Some(Report::Passed { source, positions, moved }) => {
@@ -325,6 +346,7 @@ impl Coordinator {
                 Some(Report::Prepared { sink, prepared: handle }) => {
                     prepared.insert(self.sink_names[sink].to_string(), handle);
                 }
+                Some(Report::Adopted) => {}
                 Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
             }
             let others = self.sinks.len() - usize::from(self.dead_letters.is_some());
@@ -337,7 +359,7 @@ impl Coordinator {
             }
         }
         self.epoch = epoch;
-        if !any_moved && !last && !self.has_finished(&prepared) {
+        if !any_moved && !last && !leaving && !self.has_finished(&prepared) {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
@@ -357,6 +379,7 @@ impl Coordinator {
             match self.report(stop).await? {
                 None => return Ok(false),
                 Some(Report::Committed) => committed += 1,
+                Some(Report::Adopted) => {}
                 Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
             }
         }
@@ -373,7 +396,7 @@ impl Coordinator {
     fn has_finished(&self, prepared: &BTreeMap<String, String>) -> bool {
         let before = &self.committed.sinks;
         let other = |(name, now): (&String, &String)| before.get(name).is_some_and(|before| before != now);
-        matches!(self.commit, Commit::Chain(_)) && prepared.iter().any(other)
+        self.commit.is_cheap() && prepared.iter().any(other)
     }
 
     /// Makes a checkpoint the committed one; `false` where the run is to end at once instead.
@@ -382,10 +405,15 @@ impl Coordinator {
         checkpoint: &Checkpoint,
         stop: &mut watch::Receiver<Stop>,
     ) -> Result<bool, Diagnostic> {
-        let pending = self.commit.epoch(checkpoint, &self.sinks).await?;
+        let pending = self.commit.epoch(checkpoint, &self.sources, &self.sinks).await?;
         if matches!(pending, Pending::Until(_)) {
-            let Some(report) = self.report(stop).await? else { return Ok(false) };
-            pending.ends_with(&report)?;
+            loop {
+                match self.report(stop).await? {
+                    None => return Ok(false),
+                    Some(Report::Adopted) => {}
+                    Some(report) => break pending.ends_with(&report)?,
+                }
+            }
             self.commit.done(&pending);
         }
         Ok(true)
@@ -393,8 +421,26 @@ impl Coordinator {
 
     /// Notes that the run is over, so that the next one begins anew. Until then a restart only completes what is missing.
     async fn close(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
+        if self.commit.gives_positions() {
+            return self.leave(stop).await;
+        }
         let closed = Checkpoint { epoch: self.epoch.next(), closed: true, ..self.committed.clone() };
         self.commit(&closed, stop).await
+    }
+
+    /// Leaves the group that shares the source, if there is one, so that the other workers need not wait for its time-out.
+    async fn leave(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
+        if self.commit.gives_positions() {
+            let _ = self.sources[0].send(ToSource::Leave).await;
+            loop {
+                match self.report(stop).await? {
+                    None => return Ok(false),
+                    Some(Report::Left) => break,
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The next report that is about the epoch; `None` when the run is to end at once.
@@ -407,10 +453,31 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
+                    Report::Gained(notes) => self.adopt(&notes).await?,
+                    Report::Adopted => {
+                        self.adopting -= 1;
+                        return Ok(Some(Report::Adopted));
+                    }
+                    Report::Leaving => self.leaving = true,
                     report => return Ok(Some(report)),
                 },
             }
         }
+    }
+
+    /// Has the destinations complete what the workers have left that committed these notes.
+    async fn adopt(&mut self, notes: &[String]) -> Result<(), Diagnostic> {
+        for note in notes {
+            let Some(note) = Note::read(note)? else { continue };
+            for (name, sink) in self.sink_names.iter().zip(&self.sinks) {
+                if let Some(prepared) = note.sinks.get(&**name) {
+                    self.adopting += 1;
+                    // A destination that is gone has reported why.
+                    let _ = sink.send(ToSink::Adopt(prepared.clone())).await;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

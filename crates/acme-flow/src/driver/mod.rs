@@ -24,7 +24,7 @@ pub use dead_letters::dead_letter_shape;
 use crate::checkpoint::{CheckpointStore, Writer};
 use crate::program::Program;
 use crate::stats::Stats;
-use acme_connect::{AnySink, DynSource, Format, Rows};
+use acme_connect::{AnySink, DynSource, Format, Membership, Prepared, Rows};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,14 +137,25 @@ enum ToSink {
     CommitWith(Epoch, String),
     /// To the destination that holds the commit point: nothing happened in the epoch, so nothing is committed.
     Skip,
+    /// To the destination whose transaction commits for a shared source.
+    CommitOffsets { epoch: Epoch, member: Membership, positions: Positions, note: String },
     /// The epoch is committed.
     Commit(Epoch),
+    /// Another worker has left this, and it is committed.
+    Adopt(Prepared),
 }
 
 /// What a source's thread receives.
 enum ToSource {
-    Barrier { epoch: Epoch, last: bool },
+    Barrier {
+        epoch: Epoch,
+        last: bool,
+    },
     Release(Positions),
+    /// To a shared source that holds the commit point: commit these positions with a note.
+    CommitWith(Positions, String),
+    /// To a shared source: leave the group.
+    Leave,
 }
 
 /// What the coordinator receives.
@@ -155,8 +166,16 @@ enum Report {
     Passed { source: usize, positions: Positions, moved: bool },
     /// A destination has prepared an epoch.
     Prepared { sink: usize, prepared: String },
-    /// A destination has committed an epoch.
+    /// A destination has committed an epoch, or a shared source its positions.
     Committed,
+    /// A shared source has been given splits, with which these notes were committed.
+    Gained(Vec<String>),
+    /// A destination has completed what another worker had left.
+    Adopted,
+    /// A shared source has left its group.
+    Left,
+    /// A shared source is to let splits go as soon as all that was read is committed.
+    Leaving,
     /// A source has come to a change of its tables: all before it is to be committed, then the run ends with this.
     Changed(Diagnostic),
     /// Something failed: the run ends.

@@ -68,6 +68,17 @@ impl SinkTask {
                     self.report(Report::Committed).await;
                     self.resume().await?;
                 }
+                ToSink::CommitOffsets { epoch, member, positions, note } => {
+                    let transaction =
+                        self.sink.sink().offset_transaction().expect("only a commit point is asked");
+                    transaction.commit_offsets(epoch, &member, &positions, &note).await?;
+                    self.report(Report::Committed).await;
+                    self.resume().await?;
+                }
+                ToSink::Adopt(prepared) => {
+                    self.sink.sink().adopt(&prepared).await?;
+                    self.report(Report::Adopted).await;
+                }
                 ToSink::Skip => self.resume().await?,
                 ToSink::Commit(epoch) => {
                     self.sink.sink().commit(epoch).await?;

@@ -1,8 +1,8 @@
 //! The thread of one source: it numbers chunks and puts barriers between them.
 
 use super::{AHEAD, Report, ToSink, ToSource, Work};
-use acme_connect::DynSource;
-use acme_types::{Chunk, Clock, Diagnostic, Epoch, Positions, codes};
+use acme_connect::{DynSource, Read, SharedSource};
+use acme_types::{Clock, Diagnostic, Epoch, Positions, SplitId, codes};
 use crossbeam_channel::Sender;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,12 +29,18 @@ pub(super) struct Stream {
     pub(super) moved: bool,
     /// Nothing will be read any more.
     pub(super) ended: bool,
+    /// Splits that are to be let go after the next barrier.
+    pub(super) leaving: Vec<SplitId>,
+    /// Splits that are let go when the epoch under way is committed.
+    pub(super) left: Vec<SplitId>,
 }
 
 /// Why reading was interrupted.
 enum Event {
-    Read(Result<Option<Chunk>, Diagnostic>, OwnedSemaphorePermit),
+    Read(Result<Read, Diagnostic>, OwnedSemaphorePermit),
     Release(Positions),
+    CommitWith(Positions, String),
+    Leave,
     /// The coordinator is gone.
     Gone,
 }
@@ -47,17 +53,39 @@ impl SourceTask {
         loop {
             match next(source.as_mut(), &permits, &mut orders, &mut stream).await {
                 Event::Gone => return Ok(()),
-                Event::Release(upto) => source.release(&upto).await?,
+                Event::Release(upto) => {
+                    source.release(&upto).await?;
+                    let left = std::mem::take(&mut stream.left);
+                    if !left.is_empty() {
+                        shared(source.as_mut()).let_go(&left).await?;
+                    }
+                }
+                Event::CommitWith(positions, note) => {
+                    shared(source.as_mut()).commit_with(&positions, &note).await?;
+                    let _ = stream.reports.send(Report::Committed).await;
+                }
+                Event::Leave => {
+                    shared(source.as_mut()).leave().await?;
+                    let _ = stream.reports.send(Report::Left).await;
+                }
                 Event::Read(Err(diagnostic), _) if *diagnostic.code == codes::SCHEMA_CHANGED => {
                     stream.ended = true;
                     let _ = stream.reports.send(Report::Changed(diagnostic)).await;
                 }
                 Event::Read(Err(diagnostic), _) => return Err(diagnostic),
-                Event::Read(Ok(None), _) => {
+                Event::Read(Ok(Read::Gained { positions, notes }), _) => {
+                    stream.positions.extend(positions);
+                    let _ = stream.reports.send(Report::Gained(notes)).await;
+                }
+                Event::Read(Ok(Read::Leaving(splits)), _) => {
+                    stream.leaving.extend(splits);
+                    let _ = stream.reports.send(Report::Leaving).await;
+                }
+                Event::Read(Ok(Read::End), _) => {
                     stream.ended = true;
                     let _ = stream.reports.send(Report::Ended).await;
                 }
-                Event::Read(Ok(Some(chunk)), permit) => {
+                Event::Read(Ok(Read::Rows(chunk)), permit) => {
                     stream.positions.insert(chunk.split.clone(), chunk.position.clone());
                     stream.moved = true;
                     let (source, number) = (stream.index, stream.number);
@@ -74,7 +102,7 @@ impl SourceTask {
 }
 
 /// Waits for the next chunk. Barriers are passed on meanwhile, without giving up the call that reads: a source may take
-/// longer to read than an epoch lasts. Only a release gives it up, and one comes only after something was read.
+/// longer to read than an epoch lasts. Only a commit and a release give it up, and they come only after something was read.
 async fn next(
     source: &mut dyn DynSource,
     permits: &Arc<Semaphore>,
@@ -91,11 +119,17 @@ async fn next(
             order = orders.recv() => match order {
                 None => return Event::Gone,
                 Some(ToSource::Release(upto)) => return Event::Release(upto),
+                Some(ToSource::Leave) => return Event::Leave,
+                Some(ToSource::CommitWith(positions, note)) => return Event::CommitWith(positions, note),
                 Some(ToSource::Barrier { epoch, last }) => stream.barrier(epoch, last).await,
             },
             event = &mut read, if !stream.ended => return event,
         }
     }
+}
+
+fn shared(source: &mut dyn DynSource) -> &mut dyn SharedSource {
+    source.shared().expect("only a shared source gains and loses splits")
 }
 
 impl Stream {
@@ -108,6 +142,10 @@ impl Stream {
         self.number += 1;
         let (positions, moved) = (self.positions.clone(), std::mem::take(&mut self.moved));
         let _ = self.reports.send(Report::Passed { source: self.index, positions, moved }).await;
+        for split in self.leaving.drain(..) {
+            self.positions.remove(&split);
+            self.left.push(split);
+        }
         self.ended |= last;
     }
 }

@@ -2,11 +2,12 @@
 
 use super::Dialect;
 use super::split::{Cell, cells, record_end, trim};
-use crate::decode::{Decode, Decoded, Undecodable, reject};
+use crate::decode::{Block, Cut, Decode, Decoded, TOMBSTONE, Undecodable, reject};
 use crate::json::{As, Wanted};
 use crate::text::read_texts;
 use acme_types::PathStep;
 use acme_types::batch::{META_PREFIX, RAW};
+use acme_types::records::wide;
 use arrow::array::{ArrayRef, BinaryViewBuilder, Int64Builder, RecordBatch, StringViewBuilder};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -43,26 +44,51 @@ impl Decode for CsvDecoder {
     /// Records; a last one without its line end counts as whole. A blank line is no record, unless records have one field.
     ///
     /// **Cost** one pass; fields without doubled quotes are not copied.
-    fn decode(&mut self, block: &Buffer, offset: u64) -> Decoded {
-        let mut columns = Columns::new(block, self.wanted.len());
+    fn decode(&mut self, block: Block<'_>) -> Decoded {
+        let bytes = block.bytes;
+        let mut columns = Columns::new(bytes, self.wanted.len());
         let mut rejected = Vec::new();
         let mut found = Vec::with_capacity(self.width);
         // One check for the whole block; only where it fails is each record checked.
-        let valid = std::str::from_utf8(block).is_ok();
-        let mut start = 0;
-        while start < block.len() {
-            let end = record_end(block, start, &self.dialect).unwrap_or(block.len());
-            let record = trim(block, start, end);
-            start = end;
-            if record.is_empty() && self.width != 1 {
-                continue;
+        let valid = std::str::from_utf8(bytes).is_ok();
+        let mut one = |offset: u64, record: Range<usize>| match self.split(bytes, &record, valid, &mut found)
+        {
+            Ok(()) => columns.push(self, bytes, offset, &record, &found),
+            Err(cause) => rejected.push(Undecodable { offset, bytes: record, cause }),
+        };
+        let mut faults = Vec::new();
+        match block.cut {
+            Cut::ByFormat(offset) => {
+                let mut start = 0;
+                while start < bytes.len() {
+                    let end = record_end(bytes, start, &self.dialect).unwrap_or(bytes.len());
+                    let record = trim(bytes, start, end);
+                    let at = offset + u64::try_from(start).expect("usize is at most 64 bits");
+                    start = end;
+                    if !record.is_empty() || self.width == 1 {
+                        one(at, record);
+                    }
+                }
             }
-            match self.split(block, &record, valid, &mut found) {
-                Ok(()) => columns.push(self, block, offset, &record, &found),
-                Err(cause) => rejected.push(Undecodable { bytes: record, cause }),
+            Cut::Values(records) => {
+                for record in records {
+                    let value = record.value.as_ref().map(wide);
+                    let cause = match &value {
+                        None => TOMBSTONE,
+                        Some(value) if !is_one(bytes, value, &self.dialect) => "holds more than one record",
+                        Some(value) => {
+                            one(record.offset, trim(bytes, value.start, value.end));
+                            continue;
+                        }
+                    };
+                    let (bytes, cause) = (value.unwrap_or(0..0), cause.to_owned());
+                    faults.push(Undecodable { offset: record.offset, bytes, cause });
+                }
             }
         }
-        self.finish(columns, rejected, offset)
+        rejected.append(&mut faults);
+        rejected.sort_by_key(|bad| bad.offset);
+        self.finish(columns, rejected, block)
     }
 
     fn another(&self) -> Box<dyn Decode> {
@@ -89,7 +115,7 @@ impl CsvDecoder {
         Err(format!("has {} where the file has {}", noun(found.len()), noun(self.width)))
     }
 
-    fn finish(&self, columns: Columns, rejected: Vec<Undecodable>, offset: u64) -> Decoded {
+    fn finish(&self, columns: Columns, rejected: Vec<Undecodable>, block: Block<'_>) -> Decoded {
         let Columns { mut texts, mut offsets, mut records, .. } = columns;
         let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         let mut faults = BTreeMap::new();
@@ -107,7 +133,7 @@ impl CsvDecoder {
         arrays.push(Arc::new(records.finish()));
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .expect("all columns have the same length");
-        reject(Decoded { rows, rejected }, faults, offset)
+        reject(Decoded { rows, rejected }, faults, block)
     }
 }
 
@@ -161,12 +187,16 @@ impl Columns {
                 }
             }
         }
-        self.offsets
-            .append_value(i64::try_from(offset).unwrap_or(i64::MAX) + i64::from(narrow(record.start)));
+        self.offsets.append_value(i64::try_from(offset).unwrap_or(i64::MAX));
         self.records
             .try_append_view(self.block, narrow(record.start), narrow(record.len()))
             .expect("the record lies in the block");
     }
+}
+
+/// Whether a value of a log is one record, with or without its line end.
+fn is_one(bytes: &[u8], value: &Range<usize>, dialect: &Dialect) -> bool {
+    record_end(&bytes[..value.end], value.start, dialect).is_none_or(|end| end == value.end)
 }
 
 fn inner(block: &[u8], at: &Range<usize>) -> Range<usize> {

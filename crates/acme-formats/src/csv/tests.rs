@@ -15,7 +15,7 @@ fn decode(dialect: &Dialect, fields: &[(&str, As)], text: &[u8]) -> Decoded {
             column: (*name).to_owned(),
         })
         .collect();
-    CsvDecoder::new(dialect.clone(), &names, wanted).another().decode(&Buffer::from(text), 100)
+    CsvDecoder::new(dialect.clone(), &names, wanted).another().decode_bytes(&Buffer::from(text), 100)
 }
 
 #[track_caller]
@@ -221,4 +221,33 @@ fn the_first_record_names_the_fields() {
     assert_eq!(first("id,n", true), names(&["id", "n"], 4));
     assert_eq!(first("", true), Ok(None));
     assert!(first("\"id\"x\n", true).is_err());
+}
+
+#[test]
+fn a_value_of_a_log_is_one_record() {
+    let buffer = Buffer::from(b"\x001,a\x002,\"b\nc\"\n\x003,d\n4,e\x005\xff".as_slice());
+    let record = |offset, value: Option<std::ops::Range<u32>>| acme_types::LogRecord {
+        offset,
+        timestamp_ms: 0,
+        key: None,
+        value,
+        headers: 0..0,
+        header_count: 0,
+    };
+    let records = [
+        record(10, Some(1..4)),
+        record(11, None),
+        record(12, Some(5..13)),
+        record(13, Some(14..21)),
+        record(14, Some(22..24)),
+    ];
+    let names = ["n", "t"].map(str::to_owned);
+    let wanted = Wanted { path: DocumentPath::field("t"), kind: As::Text, column: "t".to_owned() };
+    let mut decoder = CsvDecoder::new(Dialect::default(), &names, vec![wanted]);
+    let decoded = decoder.decode(crate::Block { bytes: &buffer, cut: crate::Cut::Values(&records) });
+    let texts: Vec<_> = arrow::array::AsArray::as_string_view(decoded.rows.column(0)).iter().collect();
+    assert_eq!(texts, [Some("a"), Some("b\nc")]);
+    let causes: Vec<_> = decoded.rejected.iter().map(|bad| format!("{} {}", bad.offset, bad.cause)).collect();
+    assert_eq!(causes[..2], ["11 has no value: it is a tombstone", "13 holds more than one record"]);
+    assert!(causes[2].starts_with("14 is not valid UTF-8"), "{causes:?}");
 }

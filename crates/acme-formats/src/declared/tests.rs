@@ -15,8 +15,8 @@ fn check(schema: &[(&str, &str)], lines: &str, expect: Expect) {
         .collect();
     let wanted = declared.iter().map(Declared::wanted).collect();
     let mut decoder = TypedDecoder::new(Box::new(Decoder::new(wanted)), declared);
-    let decoded = decoder.another().decode(&Buffer::from(lines.as_bytes()), 1000);
-    assert_eq!(decoder.decode(&Buffer::from(lines.as_bytes()), 1000).rows, decoded.rows);
+    let decoded = decoder.another().decode_bytes(&Buffer::from(lines.as_bytes()), 1000);
+    assert_eq!(decoder.decode_bytes(&Buffer::from(lines.as_bytes()), 1000).rows, decoded.rows);
     let shown = decoded.rows.project(&(0..schema.len()).collect::<Vec<_>>()).expect("they come first");
     let rejected: String = decoded
         .rejected

@@ -1,13 +1,14 @@
 //! A block of JSON lines to one batch: the wanted fields as columns, each document as it came.
 
-use super::document::find;
+use super::document;
 use super::fast::{FastPath, Taken};
 use super::paths::PathTree;
 use super::scan::{Found, Scanner};
 use super::value::{As, Column};
-use crate::decode::{Decode, Decoded, Undecodable};
-use acme_types::DocumentPath;
+use crate::decode::{Block, Cut, Decode, Decoded, TOMBSTONE, Undecodable};
 use acme_types::batch::{META_PREFIX, RAW};
+use acme_types::records::wide;
+use acme_types::{DocumentPath, LogRecord};
 use arrow::array::{ArrayBuilder, ArrayRef, BinaryViewBuilder, BooleanArray, Int64Builder, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::compute::filter_record_batch;
@@ -76,58 +77,125 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    /// Lines; a last line without its end counts as whole. Blank lines are no rows.
+    /// Lines, of which a last one without its end counts as whole, and blank ones are no rows; or values of a log, each one
+    /// document, whatever line ends stand in it.
     ///
     /// **Cost** one pass; the documents are not copied, nor are texts without escapes.
-    fn decode(&mut self, block: &Buffer, offset: u64) -> Decoded {
+    fn decode(&mut self, block: Block<'_>) -> Decoded {
         // A bit more than the last block had.
-        let rows = self.rows_per_kib * (block.len() / 1024) + 64;
-        let mut columns: Vec<Column> =
-            self.wanted.iter().map(|field| Column::over(block, field.kind, rows)).collect();
-        let mut rest = Rest::new(block, rows);
-        let mut scratch = String::new();
-        let mut rejected = Vec::new();
-        let mut scanner = Scanner::new(block);
-        let mut found = vec![Found::ABSENT; self.tree.len()];
-        let mut slots = vec![None; columns.len()];
+        let rows = match block.cut {
+            Cut::ByFormat(_) => self.rows_per_kib * (block.bytes.len() / 1024) + 64,
+            Cut::Values(records) => records.len(),
+        };
+        let mut pass = Pass {
+            columns: self.wanted.iter().map(|field| Column::over(block.bytes, field.kind, rows)).collect(),
+            rest: Rest::new(block.bytes, rows),
+            scratch: String::new(),
+            rejected: Vec::new(),
+            scanner: Scanner::new(block.bytes),
+            found: vec![Found::ABSENT; self.tree.len()],
+            slots: vec![None; self.wanted.len()],
+            block: block.bytes,
+        };
+        match block.cut {
+            Cut::ByFormat(offset) => {
+                self.lines(&mut pass, offset);
+                self.rows_per_kib = pass.rest.rows() * 1024 / block.bytes.len().max(1) + 1;
+            }
+            Cut::Values(records) => {
+                for record in records {
+                    self.value(&mut pass, record);
+                }
+            }
+        }
+        let Pass { columns, rest, rejected, .. } = pass;
+        let rows = self.finish(columns, rest);
+        Decoded {
+            rows: without(&rows, &rejected),
+            rejected: rejected.into_iter().map(|(_, record)| record).collect(),
+        }
+    }
+
+    fn another(&self) -> Box<dyn Decode> {
+        Box::new(Self { ways: Ways::default(), ..self.clone() })
+    }
+}
+
+/// The way through one block.
+struct Pass<'d> {
+    block: &'d [u8],
+    columns: Vec<Column>,
+    rest: Rest,
+    scratch: String,
+    rejected: Vec<(usize, Undecodable)>,
+    scanner: Scanner<'d>,
+    found: Vec<Found>,
+    slots: Vec<Option<&'d str>>,
+}
+
+impl Pass<'_> {
+    /// A row is appended to the columns; here is what else belongs to it.
+    #[inline]
+    fn end(&mut self, offset: u64, record: Range<usize>, outcome: Result<(), String>) {
+        if let Err(cause) = outcome {
+            self.rejected.push((self.rest.rows(), Undecodable { offset, bytes: record.clone(), cause }));
+        }
+        self.rest.push(offset, &record);
+    }
+}
+
+impl Decoder {
+    fn lines(&mut self, pass: &mut Pass<'_>, offset: u64) {
+        let block = pass.block;
         let mut start = 0;
         while start < block.len() {
-            let taken = self.fast.as_mut().and_then(|fast| fast.line(&mut scanner, start, &mut found));
-            let (line, outcome) = match taken {
+            let at = offset + u64::from(narrow(start));
+            let fast = self.fast.as_mut();
+            match fast.and_then(|fast| fast.line(&mut pass.scanner, start, &mut pass.found)) {
                 Some(Taken { end, next, guessed }) => {
-                    *(if guessed { &mut self.ways.guessed } else { &mut self.ways.scanned }) += 1;
                     let line = start..end;
                     start = next;
-                    (line, self.put(block, &found, &mut columns, &mut scratch))
+                    self.take(pass, at, line, guessed);
                 }
                 None => {
                     let end =
                         memchr::memchr(b'\n', &block[start..]).map_or(block.len(), |length| start + length);
                     let line = start..trim_end(block, start, end);
                     start = end + 1;
-                    if block[line.clone()].iter().all(u8::is_ascii_whitespace) {
-                        continue;
+                    if !block[line.clone()].iter().all(u8::is_ascii_whitespace) {
+                        self.judge(pass, at, line);
                     }
-                    self.ways.careful += 1;
-                    let outcome = self.judge(&block[line.clone()], &mut slots, &mut columns);
-                    (line, outcome)
                 }
-            };
-            if let Err(cause) = outcome {
-                rejected.push((rest.rows(), Undecodable { bytes: line.clone(), cause }));
             }
-            rest.push(offset, &line);
-        }
-        self.rows_per_kib = rest.rows() * 1024 / block.len().max(1) + 1;
-        let rows = self.finish(columns, rest);
-        Decoded {
-            rows: without(&rows, &rejected),
-            rejected: rejected.into_iter().map(|(_, line)| line).collect(),
         }
     }
 
-    fn another(&self) -> Box<dyn Decode> {
-        Box::new(Self { ways: Ways::default(), ..self.clone() })
+    fn value(&mut self, pass: &mut Pass<'_>, record: &LogRecord) {
+        let Some(value) = record.value.as_ref().map(wide) else {
+            pass.columns.iter_mut().for_each(Column::append_null);
+            return pass.end(record.offset, 0..0, Err(TOMBSTONE.to_owned()));
+        };
+        let fast = self.fast.as_mut();
+        match fast.and_then(|fast| fast.document(&mut pass.scanner, value.start, &mut pass.found)) {
+            Some((end, guessed)) if end == value.end => self.take(pass, record.offset, value, guessed),
+            _ => self.judge(pass, record.offset, value),
+        }
+    }
+
+    /// A record that the fast path took.
+    #[inline]
+    fn take(&mut self, pass: &mut Pass<'_>, offset: u64, record: Range<usize>, guessed: bool) {
+        *(if guessed { &mut self.ways.guessed } else { &mut self.ways.scanned }) += 1;
+        let outcome = self.put(pass.block, &pass.found, &mut pass.columns, &mut pass.scratch);
+        pass.end(offset, record, outcome);
+    }
+
+    /// A record for the careful path.
+    fn judge(&mut self, pass: &mut Pass<'_>, offset: u64, record: Range<usize>) {
+        self.ways.careful += 1;
+        let block = pass.block;
+        let outcome = self.find(&block[record.clone()], &mut pass.slots, &mut pass.columns);
+        pass.end(offset, record, outcome);
     }
 }
 
@@ -156,7 +224,7 @@ impl Decoder {
     }
 
     /// Appends one row to every column by the careful path, of NULLs where the line cannot be decoded.
-    fn judge<'d>(
+    fn find<'d>(
         &self,
         line: &'d [u8],
         slots: &mut [Option<&'d str>],
@@ -166,7 +234,8 @@ impl Decoder {
         let found = std::str::from_utf8(line)
             .map_err(|error| format!("is not valid UTF-8: {error}"))
             .and_then(|text| {
-                find(&self.tree, text, slots).map_err(|error| format!("is not a JSON object: {error}"))
+                document::find(&self.tree, text, slots)
+                    .map_err(|error| format!("is not a JSON object: {error}"))
             });
         if found.is_err() {
             columns.iter_mut().for_each(Column::append_null);
@@ -218,13 +287,16 @@ impl Rest {
         self.documents.len()
     }
 
-    fn push(&mut self, offset: u64, line: &Range<usize>) {
-        let narrow = |number: usize| u32::try_from(number).expect("a block is far below 4 GiB");
-        self.offsets.append_value(i64::try_from(offset).unwrap_or(i64::MAX) + i64::from(narrow(line.start)));
+    fn push(&mut self, offset: u64, record: &Range<usize>) {
+        self.offsets.append_value(i64::try_from(offset).unwrap_or(i64::MAX));
         self.documents
-            .try_append_view(self.block, narrow(line.start), narrow(line.len()))
-            .expect("the line lies in the block");
+            .try_append_view(self.block, narrow(record.start), narrow(record.len()))
+            .expect("the record lies in the block");
     }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a block is far below 4 GiB")
 }
 
 /// The rows that are good; `rejected` is in the order of rows.

@@ -40,6 +40,24 @@ impl FastPath {
         start: usize,
         found: &mut [Found],
     ) -> Option<Taken> {
+        let (end, guessed) = self.document(scanner, start, found)?;
+        let end = scanner.blanks(end);
+        if end < scanner.bytes.len() && scanner.byte(end) != b'\n' {
+            return None;
+        }
+        let carriage_return = usize::from(scanner.bytes[end - 1] == b'\r');
+        Some(Taken { end: end - carriage_return, next: end + 1, guessed })
+    }
+
+    /// Finds the wanted values of the document that begins at `start`, by node of the tree: where it ends, whatever follows, and
+    /// whether every member was guessed.
+    #[inline]
+    pub(super) fn document(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        start: usize,
+        found: &mut [Found],
+    ) -> Option<(usize, bool)> {
         found.fill(Found::ABSENT);
         scanner.in_doubt = false;
         let open = scanner.blanks(start);
@@ -49,15 +67,10 @@ impl FastPath {
         let mut walk = Walk { tree: &self.tree, names: &mut self.names, scanner, found, guessed: true };
         let end = walk.object(PathTree::ROOT, open + 1)?;
         let guessed = walk.guessed;
-        let end = scanner.blanks(end);
-        if end < scanner.bytes.len() && scanner.byte(end) != b'\n' {
-            return None;
-        }
         if scanner.in_doubt && std::str::from_utf8(&scanner.bytes[start..end]).is_err() {
             return None;
         }
-        let carriage_return = usize::from(scanner.bytes[end - 1] == b'\r');
-        Some(Taken { end: end - carriage_return, next: end + 1, guessed })
+        Some((end, guessed))
     }
 }
 

@@ -2,6 +2,7 @@ mod conformance;
 mod equal;
 mod grammar;
 mod random;
+mod values;
 
 use super::*;
 use crate::{Decode, Decoded, Encode, Encoded};
@@ -19,7 +20,7 @@ fn wanted(fields: &[(&str, As)]) -> Vec<Wanted> {
 }
 
 fn decode(fields: &[(&str, As)], lines: &str) -> Decoded {
-    Decoder::new(wanted(fields)).decode(&Buffer::from(lines.as_bytes()), 100)
+    Decoder::new(wanted(fields)).decode_bytes(&Buffer::from(lines.as_bytes()), 100)
 }
 
 #[track_caller]

@@ -1,6 +1,6 @@
 //! The whole driver, with a database as commit point, dying at every kind of operation.
 
-use acme_connect::{AnySink, CommitPoint, Content, Fates, Prepared, Rows, Sink, Source, StreamInfo};
+use acme_connect::{AnySink, CommitPoint, Content, Fates, Prepared, Read, Rows, Sink, Source, StreamInfo};
 use acme_flow::checkpoint::{LocalStore, Writer};
 use acme_flow::driver::{Job, JobSink, JobSource, Policy, Stop, Summary, run};
 use acme_flow::{Outlet, Program, Stats, Target};
@@ -139,17 +139,17 @@ impl Source for Counting {
         Ok([(split(), Position(self.next.to_string()))].into())
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, Diagnostic> {
+    async fn read(&mut self) -> Result<Read, Diagnostic> {
         tokio::time::sleep(self.pause).await;
         self.death.step()?;
         if self.next == ROWS {
-            return Ok(None);
+            return Ok(Read::End);
         }
         let end = (self.next + 7).min(ROWS);
         let column = Int64Array::from_iter_values(self.next..end);
         let batch = RecordBatch::try_from_iter([("n", Arc::new(column) as _)]).expect("one column");
         self.next = end;
-        Ok(Some(Chunk {
+        Ok(Read::Rows(Chunk {
             payload: Payload::Batch(batch),
             stream: 0,
             split: split(),

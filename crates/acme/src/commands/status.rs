@@ -89,8 +89,10 @@ mod tests {
             failed_rows: 0,
             retries: 0,
             commits: 0,
-            copied_rows: None,
+            read_rows: None,
             expected_rows: None,
+            read_bytes: None,
+            expected_bytes: None,
             seconds_left: None,
         };
         let table = render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &[row(&status)]);

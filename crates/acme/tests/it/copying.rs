@@ -1,6 +1,6 @@
 //! A copy shows how far it is, and a transaction of any size fits into little memory.
 
-use crate::harness::{Place, text};
+use crate::harness::{Place, text, until};
 use acme_lab::postgres::Postgres;
 use acme_lab::proxy::Proxy;
 use std::io::Read;
@@ -46,12 +46,72 @@ fn on_a_terminal_a_copy_shows_how_far_it_is_and_how_long_it_takes() {
     let (done, rest) = found.split_once(" of about ").expect("the rows");
     let done: u64 = done.rsplit(' ').next().expect("a number").replace(',', "").parse().expect("a number");
     assert!((100_000..400_000).contains(&done), "{found}");
-    assert!(rest.starts_with("400,000 rows copied (") || rest.starts_with("39"), "{found}");
+    assert!(rest.starts_with("400,000 rows read (") || rest.starts_with("39"), "{found}");
     assert!(shown.contains("400,000 rows in") && !shown.trim_end().ends_with("left"), "{shown}");
     let status: serde_json::Value = serde_json::from_str(&status.expect("it was asked")).expect("JSON");
     let total = status[0]["expected_rows"].as_u64().expect("a number");
     assert!((380_000..420_000).contains(&total) && status[0]["seconds_left"].is_u64(), "{status}");
-    assert!(status[0]["copied_rows"].as_u64().expect("a number") >= done, "{status}");
+    assert!(status[0]["read_rows"].as_u64().expect("a number") >= done, "{status}");
+}
+
+#[test]
+fn on_a_terminal_a_batch_of_generated_rows_shows_how_far_it_is() {
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        "name: batch\nmode: batch\ndestinations: [{type: \"null\"}]\n\
+         sources: [{type: generator, rows: 60000, rate: 1000, fields: {n: sequence}}]\n",
+    );
+    let mut command = place.terminal(&["run", "p.yaml"]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("`script` is installed");
+    let mut output = child.stdout.take().expect("it is piped");
+    let (mut shown, mut buffer, mut status) = (String::new(), [0; 4096], None);
+    while let Ok(count @ 1..) = output.read(&mut buffer) {
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if status.is_none() && shown.contains(" left") {
+            status = Some(place.acme_ok(&["status", "--output", "json"]));
+            place.acme_ok(&["stop", "batch"]);
+        }
+    }
+    child.wait().expect("it ends");
+    let line =
+        shown.split('\r').find(|line| line.contains(" left")).unwrap_or_else(|| panic!("not shown: {shown}"));
+    assert!(line.contains(" of about 60,000 rows read ("), "{line}");
+    let status: serde_json::Value = serde_json::from_str(&status.expect("it was asked")).expect("JSON");
+    let number = |key: &str| status[0][key].as_u64().unwrap_or_else(|| panic!("no {key}: {status}"));
+    assert_eq!(number("expected_rows"), 60_000);
+    assert!((1..30_000).contains(&number("read_rows")), "{status}");
+    assert!((20..=600).contains(&number("seconds_left")), "{status}");
+    assert!(status[0]["expected_bytes"].is_null(), "{status}");
+}
+
+#[test]
+fn a_batch_of_files_says_how_many_bytes_it_has_read_of_how_many() {
+    let place = Place::new();
+    let lines: String = (0..300_000).map(|n| format!("{{\"n\": {n}, \"text\": \"{n:0100}\"}}\n")).collect();
+    place.write("1.jsonl", &lines);
+    place.write("2.jsonl", &lines);
+    place.write(
+        "p.yaml",
+        "{name: batch, mode: batch, sources: [{type: file, path: '*.jsonl'}], destinations: [{type: stdout}]}",
+    );
+    // Nobody reads what it writes, so it waits in the middle.
+    let mut command = place.command(&["run", "p.yaml"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    let asked = || {
+        let status = place.acme_ok(&["status", "--output", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        ["read_bytes", "expected_bytes", "seconds_left"].map(|key| status[0][key].as_u64())
+    };
+    until("bytes are read", || matches!(asked(), [Some(1..), Some(_), Some(_)]));
+    let [Some(read), Some(expected), Some(_)] = asked() else { panic!("it is not shown any more") };
+    assert_eq!(expected, 2 * lines.len() as u64);
+    assert!(read < expected, "{read} of {expected}");
+    let mut written = String::new();
+    child.stdout.take().expect("it is piped").read_to_string(&mut written).expect("text");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(written.lines().count(), 600_000);
 }
 
 const STREAM: &str = r#"

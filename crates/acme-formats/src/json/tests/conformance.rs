@@ -4,7 +4,7 @@
 //! here is ours.
 
 use super::super::{As, Decoder, Wanted};
-use super::equal::difference;
+use super::equal::{difference, difference_of_values};
 use crate::Decode;
 use acme_types::{DocumentPath, PathStep};
 use arrow::buffer::Buffer;
@@ -235,7 +235,7 @@ fn fields() -> Vec<Wanted> {
 fn check(name: &str, line: &[u8]) {
     let shown = String::from_utf8_lossy(line);
     let (mut fast, mut careful) = (Decoder::new(fields()), Decoder::careful(fields()));
-    let decoded = careful.decode(&Buffer::from(line), 0);
+    let decoded = careful.decode_bytes(&Buffer::from(line), 0);
     let taken = decoded.rejected.is_empty() && decoded.rows.num_rows() == 1;
     match &name[..2] {
         "y_" => assert!(taken, "{name}: {shown}: {:?}", decoded.rejected),
@@ -246,6 +246,11 @@ fn check(name: &str, line: &[u8]) {
     let behind = [line, b"\n{\"more\":\"than sixteen bytes follow\"}\n"].concat();
     for block in [line, &behind, &behind] {
         assert_eq!(difference(&mut fast, &mut careful, block), None, "{name}: {shown}");
+    }
+    // As values of a log, whatever stands around them there.
+    for between in [&b"\0"[..], b" ", b"}", b"]}", b"\"}", b"\n", b"1", b",", b"\xff", b""] {
+        let known = difference_of_values(&mut fast, &mut careful, &[line, line], between);
+        assert_eq!(known, None, "{name}: {shown} between {between:?}");
     }
 }
 
@@ -282,7 +287,7 @@ fn half_a_surrogate_pair_is_refused_as_text_and_kept_as_json() {
     for (kind, taken) in [(As::Json, true), (As::Text, false), (As::Scalar, false)] {
         let wanted = vec![Wanted { path: DocumentPath::field("v"), kind, column: "v".to_owned() }];
         let (mut fast, mut careful) = (Decoder::new(wanted.clone()), Decoder::careful(wanted));
-        assert_eq!(careful.decode(&Buffer::from(line), 0).rejected.is_empty(), taken, "{kind:?}");
+        assert_eq!(careful.decode_bytes(&Buffer::from(line), 0).rejected.is_empty(), taken, "{kind:?}");
         assert_eq!(difference(&mut fast, &mut careful, line), None, "{kind:?}");
     }
 }

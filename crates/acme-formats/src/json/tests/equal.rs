@@ -6,8 +6,8 @@
 use super::super::{As, Decoder, Wanted};
 use super::grammar::{Histogram, Topic};
 use super::random::Random;
-use crate::{Decode, Decoded};
-use acme_types::{DocumentPath, PathStep};
+use crate::{Block, Cut, Decode, Decoded};
+use acme_types::{DocumentPath, LogRecord, PathStep};
 use arrow::array::{Array, AsArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Float64Type};
@@ -21,7 +21,31 @@ const KINDS: &[As] = &[As::Text, As::Number, As::Double, As::Bool, As::Scalar, A
 /// One block through both decoders: what differs, if anything does.
 pub(super) fn difference(fast: &mut Decoder, careful: &mut Decoder, block: &[u8]) -> Option<String> {
     let block = Buffer::from(block);
-    let (fast, careful) = (fast.decode(&block, 7), careful.decode(&block, 7));
+    compare(&fast.decode_bytes(&block, 7), &careful.decode_bytes(&block, 7), &block)
+}
+
+/// The same for the values of a log, with these bytes before, between and behind them.
+pub(super) fn difference_of_values(
+    fast: &mut Decoder,
+    careful: &mut Decoder,
+    values: &[&[u8]],
+    between: &[u8],
+) -> Option<String> {
+    let (mut bytes, mut records) = (between.to_vec(), Vec::new());
+    for (offset, value) in (40..).step_by(2).zip(values) {
+        let at = |bytes: &[u8]| u32::try_from(bytes.len()).expect("it is short");
+        let start = at(&bytes);
+        bytes.extend_from_slice(value);
+        let value = Some(start..at(&bytes));
+        records.push(LogRecord { offset, timestamp_ms: 0, key: None, value, headers: 0..0, header_count: 0 });
+        bytes.extend_from_slice(between);
+    }
+    let bytes = Buffer::from(bytes);
+    let block = Block { bytes: &bytes, cut: Cut::Values(&records) };
+    compare(&fast.decode(block), &careful.decode(block), &bytes)
+}
+
+fn compare(fast: &Decoded, careful: &Decoded, block: &[u8]) -> Option<String> {
     if fast.rejected != careful.rejected {
         let only =
             |these: &Decoded, those: &Decoded| {
@@ -31,8 +55,8 @@ pub(super) fn difference(fast: &mut Decoder, careful: &mut Decoder, block: &[u8]
             };
         return Some(format!(
             "refused only by the fast path: {:?}, only by the careful one: {:?}",
-            only(&fast, &careful),
-            only(&careful, &fast)
+            only(fast, careful),
+            only(careful, fast)
         ));
     }
     if fast.rows.schema() != careful.rows.schema() {
@@ -137,7 +161,7 @@ fn case(seed: u64, made: &mut Histogram, fast: impl Fn(Vec<Wanted>) -> Decoder) 
                 String::from_utf8_lossy(&shrunk(&wanted, &blocks))
             ));
         }
-        let rejected = careful.decode(&Buffer::from(&block[..]), 0).rejected;
+        let rejected = careful.decode_bytes(&Buffer::from(&block[..]), 0).rejected;
         let types = rejected.iter().filter(|bad| bad.cause.starts_with("field ")).count();
         *made.entry("= refused: not a valid document").or_default() += (rejected.len() - types) as u64;
         *made.entry("= refused: another type").or_default() += types as u64;
@@ -251,7 +275,7 @@ fn a_decoder_that_ignores_escapes_in_names_is_found() {
 fn a_decoder_that_compares_the_beginnings_of_names_is_found() {
     finds(|wanted| {
         let mut decoder = Decoder::new(wanted);
-        decoder.decode(&Buffer::from(b"{\"a_name_of_more_than_sixteen_bytes\":1}\n{\"a_name_of_more_than_sixteen_bytes\":1,\"a\":1}\n{\"a\":1}\n"), 0);
+        decoder.decode_bytes(&Buffer::from(b"{\"a_name_of_more_than_sixteen_bytes\":1}\n{\"a_name_of_more_than_sixteen_bytes\":1,\"a\":1}\n{\"a\":1}\n"), 0);
         decoder.fast_path().cut_tails();
         decoder
     });
@@ -261,7 +285,8 @@ fn a_decoder_that_compares_the_beginnings_of_names_is_found() {
 fn a_decoder_that_mixes_up_two_names_is_found() {
     finds(|wanted| {
         let mut decoder = Decoder::new(wanted);
-        decoder.decode(&Buffer::from(b"{\"a\":1,\"b\":1,\"id\":1}\n{\"id\":1,\"a\":2}\n{\"b\":2}\n"), 0);
+        decoder
+            .decode_bytes(&Buffer::from(b"{\"a\":1,\"b\":1,\"id\":1}\n{\"id\":1,\"a\":2}\n{\"b\":2}\n"), 0);
         decoder.fast_path().swap_first_two();
         decoder
     });

@@ -1,0 +1,25 @@
+//! A client of Kafka's protocol, for brokers from 2.8 on.
+//!
+//! It moves bytes and knows nothing of rows: no Arrow occurs here. It never resets a position by itself, never
+//! creates a topic by reading one, and believes no length that a broker sends.
+//!
+//! ```text
+//! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
+//!                   ├─ metadata (leaders), coordinators
+//!                   └─ offsets, admin
+//! ```
+
+pub mod admin;
+pub mod client;
+pub mod config;
+pub mod connection;
+pub mod error;
+pub mod offsets;
+mod wire;
+
+pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
+pub use config::{Config, Sasl, Security, Tls};
+pub use error::{Class, Error, ErrorCode, Result};
+pub use kafka_protocol;
+pub use offsets::{At, Isolation, ListedOffset};
+pub use uuid::Uuid;
