@@ -40,9 +40,17 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         clock: context.clock.clone(),
         settings: Arc::new(settings),
         open: None,
+        ended: false,
     };
     let sink = AnySink::Plain(Box::new(sink));
-    Ok(SinkParts { sink, format: Some(Format::Json), reads: Vec::new(), change, delivery })
+    Ok(SinkParts {
+        sink,
+        format: Some(Format::Json),
+        reads: Vec::new(),
+        computed: Vec::new(),
+        change,
+        delivery,
+    })
 }
 
 pub(crate) struct BigQuerySink {
@@ -51,6 +59,8 @@ pub(crate) struct BigQuerySink {
     pub(crate) rest: Rest,
     clock: Arc<dyn Clock>,
     open: Option<Open>,
+    /// All sources have come to their end.
+    ended: bool,
 }
 
 /// Everything that exists between `open` and the end.
@@ -89,15 +99,7 @@ impl Sink for BigQuerySink {
         let Some(location) = self.rest.dataset(&name).await? else {
             return Err(check::no_dataset(&self.settings, &name));
         };
-        let state = match prepared.filter(|text| !text.is_empty()) {
-            None => State::default(),
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                Diagnostic::new(
-                    &codes::STATE,
-                    format!("what was prepared for BigQuery cannot be read: {error}"),
-                )
-            })?,
-        };
+        let state = read(prepared)?;
         self.open = Some(Open {
             storage: self.storage()?,
             name,
@@ -143,14 +145,15 @@ impl Sink for BigQuerySink {
         }
         self.deliver_sealed().await?;
         let due = self.is_due();
-        let Self { open, settings, .. } = self;
+        let Self { open, settings, ended, .. } = self;
         let open = open.as_mut().expect("it is open");
         if let Some(mut stream) = open.stream.take() {
             stream.finalize(&open.storage).await?;
             let group = open.state.groups.last_mut().expect("a stream has a group");
-            group.streams.push(stream.name);
+            group.streams.push(stream.id());
         }
-        let seal = if settings.mode == Mode::Truncate { last } else { last || due };
+        // What was there before is replaced by the whole of a batch, not by what a run that was stopped has read of it.
+        let seal = if settings.mode == Mode::Truncate { *ended } else { last || due };
         if let Some(group) = open.state.groups.last_mut().filter(|_| seal) {
             group.sealed = true;
         }
@@ -167,6 +170,50 @@ impl Sink for BigQuerySink {
         self.opened()?.state.groups.iter_mut().for_each(|group| group.named = group.prepared);
         self.deliver_sealed().await
     }
+
+    fn sources_ended(&mut self) {
+        self.ended = true;
+    }
+
+    async fn adopt(&mut self, prepared: &Prepared) -> Result<(), Diagnostic> {
+        let mut left = read(Some(prepared))?;
+        if self.settings.mode == Mode::Truncate && !left.groups.is_empty() {
+            let message = "a table cannot be replaced by several workers, and another has left a part of it";
+            return Err(self.settings.user(message.to_owned(), "run this pipeline with one worker"));
+        }
+        let Self { open, rest, .. } = self;
+        let open = open.as_mut().ok_or_else(unopened)?;
+        for group in &mut left.groups {
+            group.named = group.streams.len();
+            open.target(rest).deliver(group).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a checkpoint holds.
+fn read(prepared: Option<&Prepared>) -> Result<State, Diagnostic> {
+    let Some(text) = prepared.filter(|text| !text.is_empty()) else { return Ok(State::default()) };
+    serde_json::from_str(text).map_err(|error| {
+        Diagnostic::new(&codes::STATE, format!("what was prepared for BigQuery cannot be read: {error}"))
+    })
+}
+
+fn unopened() -> Diagnostic {
+    Diagnostic::new(&codes::INTERNAL, "a destination is written to before it is opened")
+}
+
+impl Open {
+    /// Where groups are delivered to.
+    fn target<'a>(&'a self, rest: &'a Rest) -> Target<'a> {
+        Target {
+            rest,
+            storage: &self.storage,
+            table: &self.name,
+            project: &self.project,
+            location: &self.location,
+        }
+    }
 }
 
 impl BigQuerySink {
@@ -181,8 +228,7 @@ impl BigQuerySink {
     }
 
     fn opened(&mut self) -> Result<&mut Open, Diagnostic> {
-        let fault = || Diagnostic::new(&codes::INTERNAL, "a destination is written to before it is opened");
-        self.open.as_mut().ok_or_else(fault)
+        self.open.as_mut().ok_or_else(unopened)
     }
 
     fn is_due(&self) -> bool {
@@ -367,7 +413,7 @@ impl BigQuerySink {
         if let Some(mut stream) = open.stream.take() {
             stream.finalize(&open.storage).await?;
             let group = open.state.groups.last_mut().expect("a stream has a group");
-            group.streams.push(stream.name);
+            group.streams.push(stream.id());
         }
         Ok(())
     }

@@ -50,7 +50,8 @@ impl Request {
 
 /// A stream that is written to.
 pub(crate) struct PendingStream {
-    pub(crate) name: String,
+    name: String,
+    table: String,
     /// Rows that it holds for certain.
     pub(crate) offset: i64,
     descriptor: Vec<u8>,
@@ -91,7 +92,7 @@ impl PendingStream {
                     if name.is_empty() {
                         return Err(fault::remote("BigQuery opens a write stream without a name".to_owned()));
                     }
-                    return Ok(Self { name, offset: 0, descriptor, call: None });
+                    return Ok(Self { name, table: table.to_owned(), offset: 0, descriptor, call: None });
                 }
                 Err(status) => status,
             };
@@ -100,6 +101,12 @@ impl PendingStream {
                 None => return Err(fault::of_call(WHAT, &status)),
             }
         }
+    }
+
+    /// Its name as the checkpoint keeps it: shorter, where it begins with its table's.
+    pub(crate) fn id(&self) -> String {
+        let id = self.name.strip_prefix(&self.table).and_then(|rest| rest.strip_prefix("/streams/"));
+        id.filter(|id| !id.contains('/')).unwrap_or(&self.name).to_owned()
     }
 
     /// Appends the rows; those that the service refuses, with its reasons. After an error the same request can be given
@@ -267,7 +274,8 @@ fn answer(reply: &[u8]) -> Answer {
 pub(crate) async fn commit(storage: &Storage, table: &str, streams: &[String]) -> Result<(), Diagnostic> {
     const WHAT: &str = "commit write streams";
     const ALREADY_COMMITTED: i64 = 2;
-    let mut left = streams.to_vec();
+    let whole = |id: &String| if id.contains('/') { id.clone() } else { format!("{table}/streams/{id}") };
+    let mut left: Vec<String> = streams.iter().map(whole).collect();
     while !left.is_empty() {
         let mut message = Vec::new();
         wire::bytes(&mut message, 1, table.as_bytes());

@@ -80,3 +80,64 @@ async fn a_truncate_of_the_source_empties_what_came_before_it() {
     let refused = life.refused(&changes(&[("TRUNCATE", "{}")])).await;
     assert!(refused[0].1.contains("set `truncate`"), "{refused:?}");
 }
+
+const TRUNCATE: &str = "write_mode: truncate\nflush_interval: 0s";
+
+#[tokio::test]
+async fn a_table_is_replaced_at_the_end_of_the_batch_and_not_before() {
+    let dataset = Dataset::new("replaced").await;
+    dataset.table("t", "id INT64, v STRING").await;
+    dataset.query("INSERT INTO $.t VALUES (1, 'old'), (2, 'old')").await;
+    let keys = keys(&dataset, "t", TRUNCATE);
+    let rows = || dataset.query("SELECT id, v FROM $.t ORDER BY id");
+    let mut first = Life::begin(&keys, None).await;
+    first.write(&documents(&[r#"{"id":2,"v":"new"}"#])).await;
+    first.end(false).await;
+    first.write(&documents(&[r#"{"id":3,"v":"new"}"#])).await;
+    // It is asked to stop before its sources have ended: what it has read is kept, and nothing is replaced.
+    let committed = first.end(true).await;
+    assert_eq!(rows().await, ["1|old", "2|old"]);
+    // One epoch that is not committed.
+    let mut lost = Life::begin(&keys, Some(&committed)).await;
+    lost.write(&documents(&[r#"{"id":4,"v":"lost"}"#])).await;
+    lost.prepare(false).await;
+    let mut second = Life::begin(&keys, Some(&committed)).await;
+    second.write(&documents(&[r#"{"id":4,"v":"new"}"#])).await;
+    second.sink.sources_ended();
+    let last = second.prepare(true).await;
+    assert_eq!(rows().await, ["1|old", "2|old"]);
+    // It dies when the checkpoint is committed, and its heirs find the rest to do.
+    for _ in 0..2 {
+        let _heir = Life::begin(&keys, Some(&last)).await;
+        assert_eq!(rows().await, ["2|new", "3|new", "4|new"]);
+    }
+    assert_eq!(dataset.tables().await, ["t"], "no staging table is left");
+}
+
+#[tokio::test]
+async fn a_batch_without_rows_replaces_nothing() {
+    let dataset = Dataset::new("nothing").await;
+    dataset.table("t", "id INT64, v STRING").await;
+    dataset.query("INSERT INTO $.t VALUES (1, 'old')").await;
+    let mut life = Life::begin(&keys(&dataset, "t", TRUNCATE), None).await;
+    life.sink.sources_ended();
+    life.end(true).await;
+    assert_eq!(dataset.query("SELECT id, v FROM $.t").await, ["1|old"]);
+}
+
+#[tokio::test]
+async fn what_another_worker_has_left_is_completed() {
+    let dataset = Dataset::new("adopted").await;
+    dataset.table("t", "id INT64, v STRING").await;
+    for keys in [keys(&dataset, "t", UPSERT), keys(&dataset, "t", "flush_interval: 1h")] {
+        let mut one = Life::begin(&keys, None).await;
+        let mut other = Life::begin(&keys, None).await;
+        one.write(&documents(&[r#"{"id":1,"v":"x"}"#])).await;
+        let left = one.prepare(false).await;
+        drop(one);
+        for _ in 0..2 {
+            other.sink.adopt(&left).await.expect("it can complete it");
+        }
+    }
+    assert_eq!(dataset.query("SELECT id, v FROM $.t").await, ["1|x", "1|x"], "one row of each");
+}
