@@ -39,6 +39,7 @@ impl Dataset {
         let (status, text) = self.ask("queries", &body.to_string()).await;
         assert_eq!(status, 200, "{sql}: {text}");
         let reply: serde_json::Value = serde_json::from_str(&text).expect("a reply");
+        assert!(reply["errors"].is_null(), "{sql}: {text}");
         let rows = reply["rows"].as_array().cloned().unwrap_or_default();
         let cell = |cell: &serde_json::Value| match &cell["v"] {
             serde_json::Value::Null => "-".to_owned(),
