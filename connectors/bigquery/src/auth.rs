@@ -89,7 +89,10 @@ impl Auth {
             clock: context.clock.clone(),
             token: Mutex::new(None),
         };
-        if settings.rest.is_some() && settings.credentials.is_none() {
+        // An emulator asks for none, and those that lie about in the environment are not for it.
+        let lies_about = settings.credentials == std::env::var("GOOGLE_APPLICATION_CREDENTIALS").ok();
+        let is_emulator = settings.rest.as_ref().is_some_and(|address| address.starts_with("http:"));
+        if is_emulator && (settings.credentials.is_none() || lies_about) {
             return Ok(auth);
         }
         let path = match &settings.credentials {

@@ -4,5 +4,8 @@
 mod emulator;
 mod exactness;
 mod harness;
+mod login;
 mod merging;
+mod script;
+mod scripted;
 mod server;

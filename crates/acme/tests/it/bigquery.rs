@@ -3,6 +3,7 @@
 use crate::harness::Place;
 use crate::lives::{Hits, Life, until};
 use acme_lab::bigquery::Emulator;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
@@ -110,8 +111,24 @@ fn every_row_is_there_once_whatever_dies() {
     });
     life.stop();
     hits.require(&PHASES.map(|point| point.split_once('@').expect("it has a number").0));
-    let found = query("SELECT COUNT(*), COUNT(DISTINCT id), MIN(id), MAX(id) FROM kills.t");
-    assert_eq!(found, [format!("{next}|{next}|0|{}", next - 1)]);
+    assert_eq!(faults("kills.t", next), Vec::<String>::new());
+    // The checker itself: it must find a row that is there twice, and one that is not there.
+    query("INSERT INTO kills.t VALUES (5, 'n5')");
+    assert_eq!(faults("kills.t", next), ["5 is there 2 times"]);
+    query("DELETE FROM kills.t WHERE id IN (5, 6)");
+    assert_eq!(faults("kills.t", next), ["5 is missing", "6 is missing"]);
+}
+
+/// What is wrong with a table that must hold each id below a number once.
+fn faults(table: &str, ids: u32) -> Vec<String> {
+    let doubled =
+        query(&format!("SELECT id, COUNT(*) AS n FROM {table} GROUP BY id HAVING COUNT(*) > 1 ORDER BY id"));
+    let mut faults: Vec<String> =
+        (doubled.iter()).map(|line| line.replace('|', " is there ") + " times").collect();
+    let found: BTreeSet<String> = query(&format!("SELECT DISTINCT id FROM {table}")).into_iter().collect();
+    faults
+        .extend((0..ids).filter(|id| !found.contains(&id.to_string())).map(|id| format!("{id} is missing")));
+    faults
 }
 
 #[test]
