@@ -95,17 +95,19 @@ impl Auth {
         if is_emulator && (settings.credentials.is_none() || lies_about) {
             return Ok(auth);
         }
+        let machine =
+            |host: Option<&str>| Origin::Metadata { host: host.map_or_else(metadata_host, str::to_owned) };
+        if let Some(rest) = settings.credentials.as_ref().and_then(|text| text.strip_prefix("metadata")) {
+            auth.origin = machine(rest.strip_prefix("://"));
+            return Ok(auth);
+        }
         let path = match &settings.credentials {
             Some(path) => Some(PathBuf::from(path)),
             None => well_known().filter(|path| matches!(context.disk.len(path), Ok(Some(_)))),
         };
         match path {
             Some(path) => auth.read(&path, context).map_err(|diagnostic| diagnostic.at(&settings.at))?,
-            None => {
-                let host = std::env::var("GCE_METADATA_HOST").ok().filter(|host| !host.is_empty());
-                auth.origin =
-                    Origin::Metadata { host: host.unwrap_or_else(|| "metadata.google.internal".to_owned()) };
-            }
+            None => auth.origin = machine(None),
         }
         Ok(auth)
     }
@@ -261,6 +263,12 @@ fn well_known() -> Option<PathBuf> {
     let folder = std::env::var_os("CLOUDSDK_CONFIG").map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config/gcloud")))?;
     Some(folder.join("application_default_credentials.json"))
+}
+
+/// Where a machine in Google's cloud asks for its own credentials.
+fn metadata_host() -> String {
+    let host = std::env::var("GCE_METADATA_HOST").ok().filter(|host| !host.is_empty());
+    host.unwrap_or_else(|| "metadata.google.internal".to_owned())
 }
 
 /// There is no metadata server, so there are no credentials at all.

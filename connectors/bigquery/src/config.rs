@@ -72,26 +72,7 @@ impl Settings {
                 "write it as DATASET.TABLE or PROJECT.DATASET.TABLE",
             )
         })?;
-        let mode = match config.text("write_mode").expect("it has a default").as_str() {
-            "upsert" => Mode::Upsert,
-            "truncate" => Mode::Truncate,
-            _ => Mode::Append,
-        };
-        let insert_all = given("api").as_deref() == Some("insert_all");
-        let key: Vec<String> = config.texts("key").map(str::to_owned).collect();
-        if mode != Mode::Upsert && !key.is_empty() {
-            let help = "set `write_mode: upsert`, or remove `key`";
-            return Err(fault("key", "there is a `key`, but rows are not applied by key".to_owned(), help));
-        }
-        if insert_all && mode != Mode::Append {
-            let help = "remove `api: insert_all`, or set `write_mode: append`";
-            return Err(fault("api", "insertAll can only append rows".to_owned(), help));
-        }
-        if mode == Mode::Truncate && !context.batch_mode {
-            let help = "set `mode: batch` in `settings`, or another `write_mode`";
-            let message = "`write_mode: truncate` replaces the table at the end of a batch, and this pipeline never ends";
-            return Err(fault("write_mode", message.to_owned(), help));
-        }
+        let (mode, insert_all, key) = manner(config, context.batch_mode)?;
         let size = *config.int("batch_bytes").expect("it has a default");
         let duration = |key| u64::try_from(*config.int(key).expect("it has a default")).unwrap_or(0);
         if duration("timeout") == 0 {
@@ -167,6 +148,34 @@ impl Settings {
         let diagnostic = Diagnostic::new(&codes::REMOTE, message).help(help);
         Diagnostic { blame: acme_types::Blame::User, ..diagnostic }.at(&self.at)
     }
+}
+
+/// How rows are written: the mode, whether by the older interface, and the key.
+fn manner(config: &Config, batch_mode: bool) -> Result<(Mode, bool, Vec<String>), Diagnostic> {
+    let fault = |key, message: &str, help: &'static str| {
+        Err(config.blame(key, Diagnostic::new(&codes::BAD_VALUE, message).help(help)))
+    };
+    let mode = match config.text("write_mode").expect("it has a default").as_str() {
+        "upsert" => Mode::Upsert,
+        "truncate" => Mode::Truncate,
+        _ => Mode::Append,
+    };
+    let insert_all = config.text("api").is_some_and(|api| api == "insert_all");
+    let key: Vec<String> = config.texts("key").map(str::to_owned).collect();
+    if mode != Mode::Upsert && !key.is_empty() {
+        let help = "set `write_mode: upsert`, or remove `key`";
+        return fault("key", "there is a `key`, but rows are not applied by key", help);
+    }
+    if insert_all && mode != Mode::Append {
+        let help = "remove `api: insert_all`, or set `write_mode: append`";
+        return fault("api", "insertAll can only append rows", help);
+    }
+    if mode == Mode::Truncate && !batch_mode {
+        let message =
+            "`write_mode: truncate` replaces the table at the end of a batch, and this pipeline never ends";
+        return fault("write_mode", message, "set `mode: batch` for the pipeline, or another `write_mode`");
+    }
+    Ok((mode, insert_all, key))
 }
 
 /// Project, dataset and table.

@@ -44,7 +44,7 @@ static SPEC: Spec = Spec {
             Kind::Text,
             "${GOOGLE_APPLICATION_CREDENTIALS:-}",
             "A file with the key of a service account, or with a user's credentials. By default those of `gcloud auth \
-             application-default login`, or of the machine.",
+             application-default login`, or of the machine; `metadata` takes the machine's in any case.",
         ),
         Field::defaulted(
             "write_mode",

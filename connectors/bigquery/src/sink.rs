@@ -343,7 +343,7 @@ impl BigQuerySink {
         while let Some(mut request) = requests.pop_front() {
             match self.append(&mut request).await {
                 Ok(refused) => {
-                    fates.extend(refused.into_iter().map(|(row, reason)| (row, Fate::Reject { reason })))
+                    fates.extend(refused.into_iter().map(|(row, reason)| (row, Fate::Reject { reason })));
                 }
                 Err(diagnostic) => {
                     requests.push_front(request);
@@ -427,7 +427,9 @@ impl BigQuerySink {
             let mut group = Group::default();
             if settings.mode != Mode::Append {
                 let now = clock.now().0;
-                let staging = format!("_acme_{}_{:x}_{:x}", settings.table, now, std::process::id());
+                // The name of a job is made of it, which takes no other characters.
+                let plain = settings.table.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+                let staging = format!("_acme_{plain}_{now:x}_{:x}", std::process::id());
                 let table = open.name.sibling(staging.clone());
                 rest.create(&table, &encoder.staged_fields(), Some(now / 1000 + STAGING_MS)).await?;
                 group.staging = Some(staging);

@@ -48,6 +48,13 @@ pub fn install() -> Result<PathBuf> {
     })
 }
 
+/// A command that runs a Python program with Google's own client libraries at hand.
+pub fn python(program: &str) -> Result<Command> {
+    let mut command = Command::new("python3");
+    command.args(["-c", program]).env("PYTHONPATH", install()?.join("packages"));
+    Ok(command)
+}
+
 /// A running emulator with throw-away data.
 #[derive(Debug)]
 pub struct Emulator {

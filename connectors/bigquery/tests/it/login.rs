@@ -138,3 +138,19 @@ async fn bad_credentials_say_what_to_do_and_show_no_secret() {
         assert!(text.contains(words) && text.contains("p.yaml:") && !text.contains("hunter"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_machine_in_the_cloud_has_credentials_and_a_project_of_its_own() {
+    let world = World::new(&GRANTED).await;
+    let granted = r#"{"access_token":"machine","expires_in":3600,"token_type":"Bearer"}"#;
+    let machine = Rest::start(&[
+        ("GET /computeMetadata/v1/project/project-id ", &[(200, "of-the-machine")]),
+        ("GET /computeMetadata/v1/instance/service-accounts/default/token", &[(200, granted)]),
+    ])
+    .await;
+    let address = machine.url.replace("http://", "metadata://");
+    let _life = Life::begin(&world.keys(address.as_ref(), ""), None).await;
+    assert_eq!(world.rest.seen("/projects/of-the-machine/datasets/d ").len(), 1);
+    assert!(world.rest.seen("GET")[0].headers.contains("authorization: Bearer machine"));
+    assert!(machine.seen("GET").iter().all(|seen| seen.headers.contains("metadata-flavor: Google")));
+}

@@ -294,3 +294,56 @@ async fn a_staging_table_is_waited_for_until_the_service_knows_it() {
         "{body}"
     );
 }
+
+/// Reads an `AppendRowsRequest` with Google's own libraries; each row as JSON.
+fn decoded(request: &[u8]) -> String {
+    const PROGRAM: &str = "import sys\n\
+        from google.cloud.bigquery_storage_v1 import types\n\
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, json_format\n\
+        r = types.AppendRowsRequest.deserialize(bytes.fromhex(sys.argv[1]))\n\
+        d = types.ProtoSchema.pb(r.proto_rows.writer_schema).proto_descriptor\n\
+        f = descriptor_pb2.FileDescriptorProto(name='r.proto', syntax='proto2')\n\
+        f.message_type.add().CopyFrom(d)\n\
+        p = descriptor_pool.DescriptorPool(); p.Add(f)\n\
+        m = message_factory.GetMessageClass(p.FindMessageTypeByName(d.name))\n\
+        print(r.write_stream, r.offset, r.default_missing_value_interpretation.name)\n\
+        for o in d.field: print(o.name, o.options.SerializeToString().hex())\n\
+        for row in r.proto_rows.rows.serialized_rows: print(json_format.MessageToJson(m.FromString(row), indent=None))";
+    let hex: String = request.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut command = acme_lab::bigquery::python(PROGRAM).expect("the libraries are installed");
+    acme_lab::run(command.arg(hex)).expect("it can be read")
+}
+
+#[tokio::test]
+async fn records_and_odd_names_are_read_by_googles_own_libraries() {
+    let table = r#"{"type":"TABLE","schema":{"fields":[
+        {"name":"id","type":"INTEGER","mode":"REQUIRED"},
+        {"name":"größe","type":"FLOAT"},
+        {"name":"where","type":"RECORD","fields":[{"name":"city","type":"STRING"},
+            {"name":"at","type":"RECORD","fields":[{"name":"x","type":"FLOAT64"},{"name":"tags","type":"STRING","mode":"REPEATED"}]}]},
+        {"name":"items","type":"RECORD","mode":"REPEATED","fields":[{"name":"sku","type":"STRING","mode":"REQUIRED"},{"name":"n","type":"INT64"}]},
+        {"name":"raw","type":"BYTES"},{"name":"day","type":"DATE"}]}}"#;
+    let rest = Rest::start(&[("/tables/t ", &[(200, table)]), ("/datasets/d ", &[(200, DATASET)])]).await;
+    let grpc =
+        Grpc::start(vec![("CreateWriteStream", vec![created()]), ("AppendRows", vec![appended()])]).await;
+    let mut life = Life::begin(&keys(&rest, &grpc, ""), None).await;
+    let refused = life
+        .refused(&documents(&[
+            r#"{"id":-1,"größe":1.5,"where":{"city":"B","at":{"x":2,"tags":["a","b"]},"other":1},"items":[{"sku":"s","n":1},{"sku":"t"}],"raw":"AQI=","day":"1969-12-31"}"#,
+            r#"{"ID":9223372036854775807,"items":[],"where":null}"#,
+            r#"{"id":1,"items":[{"n":1}]}"#,
+        ]))
+        .await;
+    assert_eq!(refused, [(2, "\"items\": \"sku\" is required, and the row has no value for it".to_owned())]);
+    expect_test::expect![[r#"
+        projects/p/datasets/d/tables/t/streams/s 0 DEFAULT_VALUE
+        id 
+        column_2 
+        where 
+        items 
+        raw 
+        day 
+        {"id": "-1", "column2": 1.5, "where": {"city": "B", "at": {"x": 2.0, "tags": ["a", "b"]}}, "items": [{"sku": "s", "n": "1"}, {"sku": "t"}], "raw": "AQI=", "day": -1}
+        {"id": "9223372036854775807"}
+    "#]].assert_eq(&decoded(&grpc.calls("AppendRows")[0]));
+}

@@ -1,10 +1,13 @@
 //! From a generator and from files to BigQuery, killed in each narrow phase: every row is there once, by its own id.
 
-use crate::harness::Place;
+use crate::harness::{Place, text};
 use crate::lives::{Hits, Life, until};
 use acme_lab::bigquery::Emulator;
+use acme_lab::postgres::Postgres;
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::LazyLock;
 
 static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| Emulator::start().expect("the emulator starts"));
@@ -164,6 +167,66 @@ fn a_table_is_replaced_by_a_whole_batch_and_by_nothing_less() {
     assert_eq!(rows(), ["5000|5000|1000|5999"]);
 }
 
+/// Changes of every kind to a table of users.
+fn changes(round: u32) -> String {
+    let first = 1000 + round * 50;
+    format!(
+        "INSERT INTO users SELECT n, 'new ' || n, {round} FROM generate_series({first}, {first} + 49) n;
+         UPDATE users SET name = name || '+', n = {round} WHERE id % 7 = {round} % 7;
+         DELETE FROM users WHERE id % 11 = {round} % 11;
+         UPDATE users SET id = -id WHERE id > 0 AND id % 13 = {round} % 13;
+         BEGIN; UPDATE users SET n = n + 1 WHERE id % 2 = 0; UPDATE users SET n = n + 1 WHERE id % 3 = 0; COMMIT;"
+    )
+}
+
+#[test]
+fn a_table_of_postgres_and_its_copy_are_the_same_whatever_dies() {
+    let source = Postgres::start().expect("PostgreSQL starts");
+    source.psql("CREATE TABLE users (id int PRIMARY KEY, name text, n int)").expect("it is made");
+    source
+        .psql("INSERT INTO users SELECT n, 'n' || n, 0 FROM generate_series(1, 500) n")
+        .expect("it is filled");
+    let mut world = World::new(
+        "changes",
+        "name: changes\nsources:\n  - {type: postgres, connection: '${DATABASE_URL}', mode: cdc, tables: [public.users]}\n\
+         destinations:\n  - {type: bigquery, table: changes.users, write_mode: upsert, flush_interval: 100ms, truncate: apply}\n\
+         settings: {checkpoint: {interval: 100ms}}\n",
+    );
+    world.environment.push(("DATABASE_URL", source.url()));
+    let mut hits = Hits::default();
+    let points = [
+        "sink.written",
+        "epoch.prepared",
+        "epoch.committed",
+        "bigquery.committed",
+        "bigquery.merged",
+        "epoch.published",
+    ];
+    for (round, point) in (0..).zip(points.into_iter().chain(points)) {
+        source.psql(&changes(round)).expect("the changes are made");
+        if round == 7 {
+            source
+                .psql("TRUNCATE users; INSERT INTO users VALUES (1, 'after', 7), (2, 'after', 7)")
+                .expect("it is done");
+        }
+        world.kill_at(point, &mut hits);
+    }
+    let mut life = world.start("");
+    let expected: Vec<String> = source
+        .psql("SELECT id, name, n FROM users ORDER BY id")
+        .expect("it answers")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    until("the copy is the same", || {
+        assert!(life.is_alive(), "{}", life.last_words());
+        query("SELECT id, name, n FROM changes.users ORDER BY id") == expected
+    });
+    life.stop();
+    hits.require(&points);
+    assert!(expected.len() > 100);
+}
+
 #[test]
 fn explain_says_what_each_interface_promises() {
     let world = World::new("promises", "");
@@ -182,4 +245,56 @@ fn explain_says_what_each_interface_promises() {
         let shown = world.place.acme_ok(&["explain", "p.yaml"]);
         assert!(shown.contains(promise), "{shown}");
     }
+}
+
+#[test]
+fn credentials_are_looked_for_where_googles_own_tools_keep_them() {
+    const REPLY: &str = r#"{"error":"invalid_grant","error_description":"this one was asked"}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let tokens = format!("http://{}/token", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 4096]);
+            let reply = format!("HTTP/1.1 400 Bad\r\ncontent-length: {}\r\n\r\n{REPLY}", REPLY.len());
+            let _ = stream.write_all(reply.as_bytes());
+        }
+    });
+    let place = Place::new();
+    place.write("in.jsonl", "{}\n");
+    place.write(
+        "p.yaml",
+        "name: p\nmode: batch\nsources:\n  - {type: file, path: in.jsonl}\n\
+         destinations:\n  - {type: bigquery, project: p, table: d.t}\n",
+    );
+    let file = format!(
+        r#"{{"type":"authorized_user","client_id":"a","client_secret":"b","refresh_token":"c","token_uri":"{tokens}"}}"#
+    );
+    std::fs::create_dir_all(place.path("home/.config/gcloud")).expect("it can be made");
+    place.write("home/.config/gcloud/application_default_credentials.json", &file);
+    place.write("key.json", &file);
+    let validate = |environment: &[(&str, &str)]| {
+        let mut command = place.command(&["validate", "--online", "p.yaml"]);
+        for name in ["HOME", "CLOUDSDK_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "BIGQUERY_EMULATOR_HOST"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(environment.iter().copied()).output().expect("the binary runs");
+        assert!(!output.status.success());
+        text(&[output.stdout, output.stderr].concat())
+    };
+    let (home, folder) = (place.path("home"), place.path("home/.config/gcloud"));
+    let (home, folder) = (home.display().to_string(), folder.display().to_string());
+    for found in
+        [("HOME", &*home), ("CLOUDSDK_CONFIG", &*folder), ("GOOGLE_APPLICATION_CREDENTIALS", "key.json")]
+    {
+        let words = validate(&[found]);
+        assert!(
+            words.contains("this one was asked") && words.contains("application-default login"),
+            "{words}"
+        );
+    }
+    let words = validate(&[("GCE_METADATA_HOST", "127.0.0.1:1"), ("HOME", "/nonexistent")]);
+    assert!(words.contains("no credentials for Google Cloud are found"), "{words}");
+    let words = validate(&[("GOOGLE_APPLICATION_CREDENTIALS", "absent.json")]);
+    assert!(words.contains("the credentials in absent.json cannot be used"), "{words}");
 }
