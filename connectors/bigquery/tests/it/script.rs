@@ -110,11 +110,14 @@ pub(crate) enum Act {
 /// A message as it came: the last part of the method, and the bytes.
 pub(crate) type Call = (String, Vec<u8>);
 
+/// What is answered to the messages of each method.
+type Acts = Vec<(&'static str, VecDeque<Act>)>;
+
 /// A gRPC server.
 #[derive(Clone)]
 pub(crate) struct Grpc {
     pub(crate) address: String,
-    acts: Arc<Mutex<Vec<(&'static str, VecDeque<Act>)>>>,
+    acts: Arc<Mutex<Acts>>,
     calls: Arc<Mutex<Vec<Call>>>,
     headers: Arc<Mutex<Vec<http::HeaderMap>>>,
 }
