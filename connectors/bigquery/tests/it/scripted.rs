@@ -338,7 +338,7 @@ async fn records_and_odd_names_are_read_by_googles_own_libraries() {
     expect_test::expect![[r#"
         projects/p/datasets/d/tables/t/streams/s 0 DEFAULT_VALUE
         id 
-        column_2 
+        column_2 aa9bbcc70d076772c3b6c39f65
         where 
         items 
         raw 
