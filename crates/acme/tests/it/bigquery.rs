@@ -6,23 +6,24 @@ use acme_lab::bigquery::Emulator;
 use acme_lab::postgres::Postgres;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::LazyLock;
 
 static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| Emulator::start().expect("the emulator starts"));
 
-/// The phases between the first byte and the last, and how often each is passed before the kill.
+/// The phases between the first byte and the last.
 const PHASES: [&str; 9] = [
-    "sink.write@2",
-    "sink.written@3",
-    "epoch.barrier@2",
-    "bigquery.prepared@2",
-    "epoch.prepared@2",
-    "epoch.stored@2",
-    "epoch.committed@2",
-    "bigquery.committed@1",
-    "epoch.published@2",
+    "sink.write",
+    "sink.written",
+    "epoch.barrier",
+    "bigquery.prepared",
+    "epoch.prepared",
+    "epoch.stored",
+    "epoch.committed",
+    "bigquery.committed",
+    "epoch.published",
 ];
 
 struct World {
@@ -80,26 +81,27 @@ fn lines(ids: std::ops::Range<u32>) -> String {
 
 #[test]
 fn every_row_is_there_once_whatever_dies() {
-    let world = World::new(
-        "kills",
-        "name: kills\nsources:\n  - {type: file, path: in.jsonl}\n\
-         destinations:\n  - {type: bigquery, table: kills.t, flush_interval: 100ms}\n\
-         settings: {checkpoint: {interval: 50ms}}\n",
-    );
+    let world = World::new("kills", "");
     let mut hits = Hits::default();
     let mut next = 0;
     world.place.write("in.jsonl", "");
-    for round in 0..2 {
-        for point in PHASES {
+    // Each epoch is flushed by itself; then several are together. A life passes each place so often before it ends there.
+    for (flush, passes) in [("0s", 2), ("150ms", 5)] {
+        let pipeline = format!(
+            "name: kills\nsources:\n  - {{type: file, path: in.jsonl}}\n\
+             destinations:\n  - {{type: bigquery, table: kills.t, flush_interval: {flush}}}\n\
+             settings: {{checkpoint: {{interval: 50ms}}}}\n"
+        );
+        world.place.write("p.yaml", &pipeline);
+        for name in PHASES {
             let _ = std::fs::remove_dir_all(world.place.path("marks"));
-            let mut life = world.start(point);
-            let name = point.split_once('@').expect("it has a number").0;
+            let mut life = world.start(&format!("{name}@{passes}"));
             let mark = world.place.path("marks").join(name);
             // Rows come all the time, so that each epoch has some.
-            until(&format!("{point} is reached"), || {
+            until(&format!("{name} is reached"), || {
                 world.place.append("in.jsonl", &lines(next..next + 7));
                 next += 7;
-                assert!(life.is_alive() || mark.exists(), "{point} in round {round}: {}", life.last_words());
+                assert!(life.is_alive() || mark.exists(), "{name} with {flush}: {}", life.last_words());
                 mark.exists()
             });
             life.kill();
@@ -113,7 +115,7 @@ fn every_row_is_there_once_whatever_dies() {
         query("SELECT COUNT(DISTINCT id) FROM kills.t") == [&*all]
     });
     life.stop();
-    hits.require(&PHASES.map(|point| point.split_once('@').expect("it has a number").0));
+    hits.require(&PHASES);
     assert_eq!(faults("kills.t", next), Vec::<String>::new());
     // The checker itself: it must find a row that is there twice, and one that is not there.
     query("INSERT INTO kills.t VALUES (5, 'n5')");
@@ -297,4 +299,51 @@ fn credentials_are_looked_for_where_googles_own_tools_keep_them() {
     assert!(words.contains("no credentials for Google Cloud are found"), "{words}");
     let words = validate(&[("GOOGLE_APPLICATION_CREDENTIALS", "absent.json")]);
     assert!(words.contains("the credentials in absent.json cannot be used"), "{words}");
+}
+
+#[test]
+fn the_storage_write_api_is_reached_over_tls() {
+    // A server of another implementation that lets nobody in; it prints its port.
+    const SERVER: &str = "import grpc, sys, concurrent.futures as f\n\
+        class H(grpc.GenericRpcHandler):\n \
+        def service(self, call):\n  \
+        return grpc.unary_unary_rpc_method_handler(lambda r, c: c.abort(grpc.StatusCode.PERMISSION_DENIED, 'denied over TLS'))\n\
+        s = grpc.server(f.ThreadPoolExecutor(2), handlers=[H()])\n\
+        k = grpc.ssl_server_credentials([(open('server.key', 'rb').read(), open('server.crt', 'rb').read())])\n\
+        print(s.add_secure_port('127.0.0.1:0', k), flush=True)\n\
+        s.start(); sys.stdin.read()";
+    let world = World::new("tls", "");
+    let openssl = |arguments: &str| {
+        let mut command = std::process::Command::new("openssl");
+        command.current_dir(world.place.path("")).args(arguments.split(' '));
+        acme_lab::run(&mut command).expect("openssl is installed");
+    };
+    let new = "req -newkey rsa:2048 -nodes";
+    openssl(&format!("{new} -x509 -days 30 -subj /CN=lab -keyout ca.key -out ca.crt"));
+    openssl(&format!("{new} -subj /CN=localhost -keyout server.key -out server.csr"));
+    world.place.write("names", "subjectAltName=DNS:localhost\n");
+    openssl(
+        "x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -out server.crt",
+    );
+    let mut server = acme_lab::bigquery::python(SERVER).expect("the libraries are installed");
+    server.current_dir(world.place.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().expect("python runs");
+    let mut port = String::new();
+    let mut output = BufReader::new(server.stdout.take().expect("it is piped"));
+    output.read_line(&mut port).expect("it prints its port");
+    world.place.write("in.jsonl", "{}\n");
+    world.place.write(
+        "p.yaml",
+        "name: p\nmode: batch\nsources:\n  - {type: file, path: in.jsonl}\n\
+         destinations:\n  - {type: bigquery, table: tls.t}\n",
+    );
+    let mut command = world.place.command(&["validate", "--online", "p.yaml"]);
+    command.envs(world.environment.iter().map(|(name, value)| (*name, value)));
+    command.env("BIGQUERY_STORAGE_EMULATOR_HOST", format!("https://localhost:{}", port.trim()));
+    command.env("SSL_CERT_FILE", world.place.path("ca.crt"));
+    let output = command.output().expect("the binary runs");
+    let words = text(&[output.stdout, output.stderr].concat());
+    drop(server.stdin.take());
+    server.wait().expect("it ends with its input");
+    assert!(words.contains("denied over TLS") && words.contains("Data Editor"), "{words}");
 }
