@@ -68,6 +68,10 @@ pub trait Sink: Send {
     /// The checkpoint that holds the last `prepare` is committed: its rows may be seen now.
     fn commit(&mut self, epoch: Epoch) -> impl Future<Output = Result<(), Diagnostic>> + Send;
 
+    /// All sources have come to their end: with the `prepare` that follows the work is whole. A run that is asked to end, or
+    /// fails, does not say so, and the next one goes on. It matters to destinations that replace what was there before.
+    fn sources_ended(&mut self) {}
+
     /// Completes what another worker has prepared, whose checkpoint is committed and whose splits are held here now. It may
     /// be complete already.
     fn adopt(&mut self, prepared: &Prepared) -> impl Future<Output = Result<(), Diagnostic>> + Send {
@@ -174,6 +178,8 @@ pub trait DynSink: Send {
     fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>>;
     /// [`Sink::commit`]
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>>;
+    /// [`Sink::sources_ended`]
+    fn sources_ended(&mut self);
     /// [`Sink::adopt`]
     fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>>;
     /// [`Sink::offset_transaction`]
@@ -195,6 +201,9 @@ impl<S: Sink> DynSink for S {
     }
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>> {
         Box::pin(Sink::commit(self, epoch))
+    }
+    fn sources_ended(&mut self) {
+        Sink::sources_ended(self);
     }
     fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(Sink::adopt(self, prepared))

@@ -4,6 +4,7 @@
 //! Each system has a module with `install()`, which is quick when it has been done before, and a handle whose `start`
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
+pub mod bigquery;
 pub mod debezium;
 pub mod debian;
 pub mod deny;
@@ -25,6 +26,7 @@ use anyhow::Result;
 /// Installs every system that a test uses, so that no test spends its time on it.
 pub fn install_all() -> Result<()> {
     debian::tools()?;
+    bigquery::install()?;
     elasticsearch::install()?;
     strace::install()?;
     kafka::install(kafka::VERSION)?;

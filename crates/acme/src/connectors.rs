@@ -5,6 +5,7 @@ use acme_types::Spec;
 
 /// Every source and destination of this binary.
 pub static CONNECTORS: &[&Connector] = &[
+    &connector_bigquery::DESTINATION,
     &connector_elasticsearch::DESTINATION,
     &connector_file::SOURCE,
     &connector_file::DESTINATION,

@@ -5,7 +5,7 @@ use super::dead_letters::LetterWriter;
 use super::lanes::{Lane, LaneProgram};
 use super::sink::{SinkTask, Stream};
 use super::source::{self, SourceTask};
-use super::{AHEAD, Job, JobSource, Policy, Report, Stop, ToSink, ToSource, Work};
+use super::{AHEAD, Job, JobSource, Policy, Report, Stop, Then, ToSink, ToSource, Work};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::note::Note;
 use crate::stats::Stats;
@@ -288,27 +288,27 @@ impl Coordinator {
     async fn supervise(&mut self, stop: &mut watch::Receiver<Stop>) -> Result<Summary, Diagnostic> {
         loop {
             if let Some(changed) = self.changed.take() {
-                let committed = self.end_epoch(true, stop).await?;
+                let committed = self.end_epoch(Then::Pause, stop).await?;
                 return if committed { Err(changed) } else { Ok(Summary { complete: false }) };
             }
             if self.ended == self.sources.len() {
-                let complete = self.end_epoch(true, stop).await? && self.close(stop).await?;
+                let complete = self.end_epoch(Then::End, stop).await? && self.close(stop).await?;
                 return Ok(Summary { complete });
             }
             if self.leaving {
-                self.end_epoch(false, stop).await?;
+                self.end_epoch(Then::Epoch, stop).await?;
             }
             let wish = *stop.borrow_and_update();
             match wish {
                 Stop::No => {}
                 Stop::Drain => {
-                    let _ = self.end_epoch(true, stop).await? && self.leave(stop).await?;
+                    let _ = self.end_epoch(Then::Pause, stop).await? && self.leave(stop).await?;
                     return Ok(Summary { complete: false });
                 }
                 Stop::Now => return Ok(Summary { complete: false }),
             }
             tokio::select! {
-                _ = self.ticks.tick() => { self.end_epoch(false, stop).await?; }
+                _ = self.ticks.tick() => { self.end_epoch(Then::Epoch, stop).await?; }
                 report = self.inbox.recv() => match report.expect("this side holds a sender") {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
@@ -324,13 +324,13 @@ impl Coordinator {
     }
 
     /// Barrier, prepare, commit, release. Nothing is committed where nothing moved. `false` where the run is to end at once.
-    async fn end_epoch(&mut self, last: bool, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
+    async fn end_epoch(&mut self, then: Then, stop: &mut watch::Receiver<Stop>) -> Result<bool, Diagnostic> {
         let epoch = self.epoch.next();
         // What is said from here on of splits that leave, the barrier may not have seen.
         let leaving = std::mem::take(&mut self.leaving);
         failpoint("epoch.barrier");
         for source in &self.sources {
-            let _ = source.send(ToSource::Barrier { epoch, last }).await;
+            let _ = source.send(ToSource::Barrier { epoch, then }).await;
         }
         let mut passed = 0;
         let mut any_moved = false;
@@ -360,7 +360,7 @@ impl Coordinator {
             }
         }
         self.epoch = epoch;
-        if !any_moved && !last && !leaving && !self.has_finished(&prepared) {
+        if !any_moved && !then.is_last() && !leaving && !self.has_finished(&prepared) {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }

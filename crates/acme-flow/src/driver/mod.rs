@@ -116,6 +116,24 @@ struct Work {
     permit: Arc<OwnedSemaphorePermit>,
 }
 
+/// What comes behind an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The next one.
+    Epoch,
+    /// The end of this run; another goes on.
+    Pause,
+    /// Nothing: all sources have ended.
+    End,
+}
+
+impl Then {
+    /// Whether no row follows in this run.
+    fn is_last(self) -> bool {
+        self != Self::Epoch
+    }
+}
+
 /// What a destination's thread receives.
 enum ToSink {
     /// The part of a chunk that goes there, perhaps nothing.
@@ -128,7 +146,7 @@ enum ToSink {
         permit: Arc<OwnedSemaphorePermit>,
     },
     /// The end of an epoch of one source.
-    Barrier { source: usize, number: u64, epoch: Epoch, last: bool },
+    Barrier { source: usize, number: u64, epoch: Epoch, then: Then },
     /// Dead letters from another destination, of the present epoch.
     Letters(Vec<Rejected>),
     /// All other destinations have prepared: the dead letters are complete.
@@ -149,7 +167,7 @@ enum ToSink {
 enum ToSource {
     Barrier {
         epoch: Epoch,
-        last: bool,
+        then: Then,
     },
     Release(Positions),
     /// To a shared source that holds the commit point: commit these positions with a note.

@@ -3,7 +3,7 @@
 use super::dead_letters::LetterWriter;
 use super::lanes::stopped;
 use super::merge::Merge;
-use super::{Policy, Report, ToSink};
+use super::{Policy, Report, Then, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
 use acme_connect::{AnySink, Backoff, Encoded, Fate, Prepared, Rows, failpoint};
@@ -45,7 +45,7 @@ pub(super) struct Stream {
     /// What came before its turn.
     early: BTreeMap<u64, ToSink>,
     /// The barrier at which it waits for the other sources.
-    barrier: Option<(Epoch, bool)>,
+    barrier: Option<(Epoch, Then)>,
 }
 
 impl SinkTask {
@@ -93,9 +93,12 @@ impl SinkTask {
             }
             if complete
                 && !self.held
-                && let Some((epoch, last)) = self.aligned()
+                && let Some((epoch, then)) = self.aligned()
             {
-                let prepared = self.sink.sink().prepare(epoch, last).await?;
+                if then == Then::End {
+                    self.sink.sink().sources_ended();
+                }
+                let prepared = self.sink.sink().prepare(epoch, then.is_last()).await?;
                 self.report(Report::Prepared { sink: self.index, prepared }).await;
                 complete = !waits_for_letters;
                 self.held = self.holds_commit;
@@ -145,7 +148,7 @@ impl SinkTask {
             let Some(message) = message else { return self.write_merged(&mut merge).await };
             stream.next += 1;
             match message {
-                ToSink::Barrier { epoch, last, .. } => stream.barrier = Some((epoch, last)),
+                ToSink::Barrier { epoch, then, .. } => stream.barrier = Some((epoch, then)),
                 ToSink::Rows { rows, rejected, permit, .. } => {
                     for rows in rows {
                         if !merge.takes(&rows) {
@@ -177,7 +180,7 @@ impl SinkTask {
     }
 
     /// The epoch that all sources have ended.
-    fn aligned(&self) -> Option<(Epoch, bool)> {
+    fn aligned(&self) -> Option<(Epoch, Then)> {
         let first = self.streams.first()?.barrier?;
         self.streams.iter().all(|stream| stream.barrier == Some(first)).then_some(first)
     }

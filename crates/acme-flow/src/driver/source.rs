@@ -1,6 +1,6 @@
 //! The thread of one source: it numbers chunks and puts barriers between them.
 
-use super::{AHEAD, Report, ToSink, ToSource, Work};
+use super::{AHEAD, Report, Then, ToSink, ToSource, Work};
 use acme_connect::{DynSource, Read, SharedSource};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, SplitId, codes};
 use crossbeam_channel::Sender;
@@ -125,7 +125,7 @@ async fn next(
                 Some(ToSource::Release(upto)) => return Event::Release(upto),
                 Some(ToSource::Leave) => return Event::Leave,
                 Some(ToSource::CommitWith(positions, note)) => return Event::CommitWith(positions, note),
-                Some(ToSource::Barrier { epoch, last }) => stream.barrier(epoch, last).await,
+                Some(ToSource::Barrier { epoch, then }) => stream.barrier(epoch, then).await,
             },
             event = &mut read, if !stream.ended => return event,
         }
@@ -149,9 +149,9 @@ impl Stream {
         if *self.member.get_or_insert_with(|| now.clone()) == now { Ok(now) } else { Err(removed()) }
     }
 
-    async fn barrier(&mut self, epoch: Epoch, last: bool) {
+    async fn barrier(&mut self, epoch: Epoch, then: Then) {
         for sink in &self.sinks {
-            let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, last };
+            let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, then };
             // A destination that is gone has reported why.
             let _ = sink.send(barrier).await;
         }
@@ -162,6 +162,6 @@ impl Stream {
             self.positions.remove(&split);
             self.left.push(split);
         }
-        self.ended |= last;
+        self.ended |= then.is_last();
     }
 }

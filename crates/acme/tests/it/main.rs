@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![expect(unreachable_pub, reason = "a test binary has no public items")]
 
+mod bigquery;
 mod changes;
 mod copying;
 mod csv;
