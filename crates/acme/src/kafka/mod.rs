@@ -1,9 +1,11 @@
 //! What the commands do with a Kafka cluster: topics, groups, their offsets. The texts are those of the commands of
 //! Kafka's distribution, so that scripts that read them go on working.
 
+pub(crate) mod consume;
 pub(crate) mod create;
 pub(crate) mod describe;
 pub(crate) mod failure;
+pub(crate) mod format;
 pub(crate) mod groups;
 pub(crate) mod java;
 pub(crate) mod members;

@@ -14,6 +14,7 @@ mod expressions;
 mod files;
 mod garbage;
 mod harness;
+mod kafka_tools;
 mod kills;
 mod lives;
 mod remains;
