@@ -5,6 +5,7 @@
 
 mod cell;
 mod connector;
+pub mod csv;
 mod extent;
 mod failpoint;
 mod os;
@@ -12,6 +13,7 @@ mod retry;
 mod shared;
 mod sink;
 mod source;
+mod splits;
 
 pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
 pub use cell::{Cell, Found};
@@ -23,6 +25,7 @@ pub use retry::Backoff;
 pub use shared::{Membership, OffsetTransaction, SharedSource};
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
 pub use source::{DynSource, Read, Source};
+pub use splits::{SplitProgress, SplitTable};
 
 /// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.
 pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

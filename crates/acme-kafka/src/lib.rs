@@ -7,7 +7,7 @@
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
 //!                   ├─ group (members, committed offsets)
-//!                   └─ offsets, admin, fetch ─► records
+//!                   └─ offsets, admin, fetch, produce ─► records
 //! ```
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod error;
 pub mod fetch;
 pub mod group;
 pub mod offsets;
+pub mod produce;
 pub mod properties;
 pub mod records;
 mod wire;
@@ -28,4 +29,5 @@ pub use error::{Class, Error, ErrorCode, Result};
 pub use fetch::{FetchOptions, Fetched, Fetcher, Position};
 pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
+pub use produce::{Delivery, Producer, ProducerOptions};
 pub use uuid::Uuid;

@@ -9,6 +9,7 @@ pub static CONNECTORS: &[&Connector] = &[
     &connector_file::SOURCE,
     &connector_file::DESTINATION,
     &connector_generator::SOURCE,
+    &connector_kafka::SOURCE,
     &connector_null::DESTINATION,
     &connector_postgres::SOURCE,
     &connector_postgres::DESTINATION,

@@ -116,6 +116,14 @@ impl Pipeline {
         state::root().join(&self.spec.name)
     }
 
+    /// Whether several runs of it share its source as the workers of a group, which is then the commit point.
+    pub(crate) fn is_shared(&mut self) -> bool {
+        let [source] = self.sources.as_mut_slice() else { return false };
+        source.source.shared().is_some()
+            && (self.sinks.iter_mut().any(|parts| parts.sink.sink().offset_transaction().is_some())
+                || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
+    }
+
     /// The word that its file has for the mode.
     pub(crate) fn mode(&self) -> &'static str {
         match self.spec.mode {

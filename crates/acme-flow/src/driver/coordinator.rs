@@ -143,7 +143,7 @@ async fn start(
         true => Checkpoint { epoch: before.epoch, ..Checkpoint::default() },
         false => before,
     };
-    job.stats.watch(job.sources.iter().filter_map(|source| source.source.extent()).collect());
+    job.stats.watch(&job.sources);
     let positions = match commit.gives_positions() {
         true => job.sources.iter().map(|source| (source.name.to_string(), Positions::new())).collect(),
         false => open_sources(&mut job.sources, &restored).await?,

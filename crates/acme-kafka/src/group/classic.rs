@@ -253,7 +253,7 @@ impl Task {
             let share = encode_assignment(share);
             SyncGroupRequestAssignment::default().with_member_id(text(&member.id)).with_assignment(share)
         });
-        Ok((counts.clone(), shares.collect()))
+        Ok((counts, shares.collect()))
     }
 
     /// Partitions per topic, as the cluster has them now. A topic that does not exist has none.

@@ -13,9 +13,13 @@ struct Span {
 impl Span {
     const NULL: u32 = u32::MAX;
 
-    fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+    fn range(self) -> Option<std::ops::Range<usize>> {
         let start = self.start as usize;
-        (self.length != Self::NULL).then(|| &buffer[start..start + self.length as usize])
+        (self.length != Self::NULL).then(|| start..start + self.length as usize)
+    }
+
+    fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+        self.range().map(|range| &buffer[range])
     }
 }
 
@@ -48,8 +52,19 @@ impl Record {
     /// Where the value begins and ends in the buffer, for slices that share it.
     #[must_use]
     pub fn value_range(&self) -> Option<std::ops::Range<usize>> {
-        let start = self.value.start as usize;
-        (self.value.length != Span::NULL).then(|| start..start + self.value.length as usize)
+        self.value.range()
+    }
+
+    /// Where the key begins and ends in the buffer.
+    #[must_use]
+    pub fn key_range(&self) -> Option<std::ops::Range<usize>> {
+        self.key.range()
+    }
+
+    /// Where the headers begin and end in the buffer, without their number.
+    #[must_use]
+    pub fn headers_range(&self) -> std::ops::Range<usize> {
+        self.headers.range().unwrap_or(0..0)
     }
 
     /// Number of headers.

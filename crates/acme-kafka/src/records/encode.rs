@@ -1,6 +1,6 @@
 //! Batches being filled, and what is sent of them.
 
-use super::{Compression, Fault, HEADER_BYTES, Header};
+use super::{Compression, Fault, HEADER_BYTES, Header, Record};
 use bytes::Bytes;
 
 /// More header bytes and varints of one record than there ever are.
@@ -125,6 +125,17 @@ impl Encoded {
     /// Bytes on the wire.
     pub(crate) fn bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
+    }
+
+    /// The records again, and the buffer that they lie in.
+    pub(crate) fn decode(&self) -> Result<(Vec<Record>, Vec<u8>), Fault> {
+        let [header, records] = self.stamped(Stamp::NONE);
+        let mut bytes = Bytes::from([header, records].concat());
+        let batch = super::next_batch(&mut bytes, false)?.ok_or(Fault::Length(0))?;
+        let (mut records, mut buffer) = (Vec::new(), Vec::new());
+        self.compression.decompress(&batch.records, &mut buffer, usize::MAX / 2)?;
+        super::index(&batch, &buffer, 0, 0, &mut records)?;
+        Ok((records, buffer))
     }
 
     /// Header and records, ready to be sent; the records are shared, not copied.

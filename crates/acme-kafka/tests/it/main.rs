@@ -5,6 +5,8 @@
 mod client;
 mod fetch;
 mod group;
+mod produce;
+mod transaction;
 
 use acme_kafka::admin::NewTopic;
 use acme_kafka::{Client, Config};
