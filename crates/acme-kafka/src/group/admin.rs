@@ -136,9 +136,9 @@ impl Client {
             let response =
                 self.ask_group(group, &request, |response| code_of(&response.groups, |it| it.error_code));
             let described = response.await?.groups.into_iter().next();
-            if let Some(described) = described
-                && described.error_code != ErrorCode::GROUP_ID_NOT_FOUND.0
-            {
+            // A broker may know the request and yet not speak the protocol (3.9 unless told to).
+            let elsewhere = [ErrorCode::GROUP_ID_NOT_FOUND.0, ErrorCode::UNSUPPORTED_VERSION.0];
+            if let Some(described) = described.filter(|it| !elsewhere.contains(&it.error_code)) {
                 ErrorCode(described.error_code).check(|| format!("description of group {group}"))?;
                 return Ok(Some(consumer_group(described, coordinator)));
             }

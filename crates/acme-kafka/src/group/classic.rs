@@ -81,7 +81,11 @@ impl Task {
         loop {
             let error = match self.generation().await {
                 Ok(Turn::Again) => continue,
-                Ok(Turn::Leave) => break self.leave().await,
+                Ok(Turn::Leave) => {
+                    // A join may be waiting on this connection, and the broker would answer it before the farewell.
+                    self.client.release(self.purpose);
+                    break self.leave().await;
+                }
                 Err(error) => error,
             };
             if let Err(error) = self.recover(error) {

@@ -168,12 +168,12 @@ impl Task {
     async fn heartbeat(&mut self) -> Result<()> {
         let (topics, held) = (self.topics.clone(), self.shared.held());
         let request = self.request(&topics, &held);
-        let response = self.send(&request).await?;
+        let response = self.send(&request).await.map_err(without_protocol)?;
         let detail = response.error_message.as_ref().map(|text| text.to_string());
         let code = ErrorCode(response.error_code);
         if !code.is_ok() {
             let what = format!("heartbeat of group {}", self.options.group);
-            return Err(Error::Broker { code, what, detail });
+            return Err(without_protocol(Error::Broker { code, what, detail }));
         }
         self.failing = None;
         self.reported = Some((topics, held));
@@ -306,6 +306,17 @@ impl Task {
             .await
             .map_err(|_| Error::Timeout { what: what(), after: ANSWER })?
     }
+}
+
+/// A broker that is too old, or does not want it: says what helps.
+fn without_protocol(error: Error) -> Error {
+    let broker = match &error {
+        Error::Unsupported { broker, .. } => broker.clone(),
+        Error::Broker { code: ErrorCode::UNSUPPORTED_VERSION, .. } => "the group's coordinator".to_owned(),
+        _ => return error,
+    };
+    let what = "ConsumerGroupHeartbeat (KIP-848): choose the classic group protocol".to_owned();
+    Error::Unsupported { broker, what }
 }
 
 fn by_topic(assignment: Assignment) -> BTreeMap<Uuid, Vec<i32>> {

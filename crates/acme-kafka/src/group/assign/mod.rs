@@ -3,18 +3,22 @@
 mod range;
 mod round_robin;
 mod sticky;
+mod tasks;
 
 use super::protocol::Subscription;
 use crate::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A way to divide partitions among the members of a classic group. The names are those of Kafka's own assignors, so
-/// members of other makes can be in the same group.
+/// A way to divide partitions among the members of a classic group. Unless said otherwise the names are
+/// those of Kafka's own assignors, so members of other makes can be in the same group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// As few partitions as possible move, and those that stay are not interrupted (KIP-429).
     CooperativeSticky,
+    /// The same, and partitions of equal number of all topics of the same subscribers go together: for joins of topics
+    /// that are partitioned alike. Ours alone, so the group has members of ours only.
+    CooperativeTasks,
     /// Neighbouring partitions of each topic; equal numbers of all topics at the same member. Every rebalance takes
     /// all partitions away for a moment.
     Range,
@@ -23,11 +27,14 @@ pub enum Assignor {
 }
 
 impl Assignor {
+    const ALL: [Self; 4] = [Self::CooperativeSticky, Self::CooperativeTasks, Self::Range, Self::RoundRobin];
+
     /// The name in the protocol.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::CooperativeSticky => "cooperative-sticky",
+            Self::CooperativeTasks => "acme-cooperative-tasks",
             Self::Range => "range",
             Self::RoundRobin => "roundrobin",
         }
@@ -36,13 +43,13 @@ impl Assignor {
     /// The assignor of a name in the protocol.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::CooperativeSticky, Self::Range, Self::RoundRobin].into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 
     /// True if members keep what they have while they join again.
     #[must_use]
     pub fn is_cooperative(self) -> bool {
-        self == Self::CooperativeSticky
+        matches!(self, Self::CooperativeSticky | Self::CooperativeTasks)
     }
 }
 
@@ -63,6 +70,7 @@ pub(super) type Shares = Vec<BTreeSet<TopicPartition>>;
 pub(super) fn assign(assignor: Assignor, members: &[Joined], topics: &BTreeMap<Arc<str>, i32>) -> Shares {
     match assignor {
         Assignor::CooperativeSticky => sticky::assign(members, topics),
+        Assignor::CooperativeTasks => tasks::assign(members, topics),
         Assignor::Range => range::assign(members, topics),
         Assignor::RoundRobin => round_robin::assign(members, topics),
     }
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_protocol() {
-        for assignor in [Assignor::CooperativeSticky, Assignor::Range, Assignor::RoundRobin] {
+        for assignor in Assignor::ALL {
             assert_eq!(Assignor::named(assignor.name()), Some(assignor));
         }
         assert_eq!(Assignor::named("sticky"), None);

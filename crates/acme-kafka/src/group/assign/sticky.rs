@@ -10,6 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) fn assign(members: &[Joined], topics: &BTreeMap<Arc<str>, i32>) -> Shares {
+    let mut shares = place(members, topics);
+    withhold(members, &mut shares);
+    shares
+}
+
+/// Who should have what in the end, whoever has it now.
+pub(super) fn place(members: &[Joined], topics: &BTreeMap<Arc<str>, i32>) -> Shares {
     let takers: BTreeMap<&Arc<str>, Vec<usize>> = topics
         .keys()
         .map(|topic| {
@@ -33,7 +40,6 @@ pub(super) fn assign(members: &[Joined], topics: &BTreeMap<Arc<str>, i32>) -> Sh
         }
     }
     balance(&mut shares, &takers);
-    withhold(members, &mut shares);
     shares
 }
 
@@ -88,7 +94,7 @@ fn balance(shares: &mut Shares, takers: &BTreeMap<&Arc<str>, Vec<usize>>) {
 }
 
 /// Takes from everybody what another one still holds: it comes in the next generation.
-fn withhold(members: &[Joined], shares: &mut Shares) {
+pub(super) fn withhold(members: &[Joined], shares: &mut Shares) {
     for (index, share) in shares.iter_mut().enumerate() {
         let own = &members[index].subscription.owned;
         share.retain(|partition| {

@@ -3,9 +3,9 @@
 use super::{Manner, Register, Worker, group, options, protocols, wait_until};
 use crate::{NODE, client, topic};
 use acme_kafka::admin::NewTopic;
-use acme_kafka::group::{MemberOptions, OffsetAndMetadata};
+use acme_kafka::group::{Member, MemberOptions, OffsetAndMetadata, Protocol};
 use acme_kafka::{Client, Config, CoordinatorKind, ErrorCode, TopicPartition};
-use acme_lab::kafka::Kafka;
+use acme_lab::kafka::{Kafka, OLD_VERSION};
 use std::time::Duration;
 
 #[tokio::test]
@@ -93,6 +93,26 @@ async fn members_come_back_from_a_cluster_that_stood_still() {
 }
 
 #[tokio::test]
+async fn a_broker_that_does_not_know_the_new_protocol_says_so() {
+    let kafka = Kafka::options().version(OLD_VERSION).start().unwrap();
+    let client = Client::connect(Config::new([kafka.bootstrap()])).await.unwrap();
+    client.create_topic(&NewTopic::new("orders", 2)).await.unwrap();
+    let [classic, consumer] = protocols();
+    let register = Register::default();
+    let a = Worker::start("a", &kafka.bootstrap(), options("old", &["orders"], &classic), &register);
+    register.wait(&[("a", 2)]).await;
+    let offsets = [(TopicPartition::new("orders", 1), OffsetAndMetadata::new(4))];
+    a.member().await.commit(&offsets).await.unwrap();
+    assert_eq!(client.committed("old", None, true).await.unwrap().len(), 1);
+    assert_eq!(client.describe_group("old").await.unwrap().unwrap().members.len(), 1);
+    let member = Member::join(&client, options("new", &["orders"], &consumer));
+    let error = member.event().await.unwrap_err().to_string();
+    assert!(error.contains("ConsumerGroupHeartbeat"), "{error}");
+    assert!(error.contains("classic"), "{error}");
+    a.leave().await;
+}
+
+#[tokio::test]
 async fn a_group_moves_to_the_new_protocol_member_by_member() {
     let client = client().await;
     let name = topic(&client, 4).await;
@@ -131,44 +151,44 @@ impl Dice {
 #[tokio::test]
 async fn in_a_crowd_that_comes_and_goes_nobody_has_what_another_one_has() {
     let client = client().await;
-    for protocol in protocols() {
-        for seed in [0x5eed_1, 0x5eed_2] {
-            let name = topic(&client, 12).await;
-            let register = Register::default();
-            let mut crowd = options(&group(&format!("crowd-{seed}"), &protocol), &[&name], &protocol);
-            crowd.session_timeout = Duration::from_secs(6);
-            let left = come_and_go(&crowd, &register, Dice(seed)).await;
-            let shares: Vec<(String, usize)> =
-                left.iter().map(|worker| worker.name.clone()).map(|name| (name, 4)).collect();
-            let shares: Vec<(&str, usize)> =
-                shares.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-            register.wait(&shares).await;
-            for worker in left {
-                worker.leave().await;
-            }
-            register.check();
+    let [classic, consumer] = protocols();
+    let (one, two) = (topic(&client, 12).await, topic(&client, 12).await);
+    let crowd = async |topic: &str, protocol: &Protocol, seed| {
+        let register = Register::default();
+        let mut options = options(&group("crowd", protocol), &[topic], protocol);
+        options.session_timeout = Duration::from_secs(6);
+        let left = come_and_go(&options, &register, Dice(seed)).await;
+        let shares: Vec<(&str, usize)> = left.iter().map(|worker| (worker.name.as_str(), 4)).collect();
+        register.wait(&shares).await;
+        for worker in left {
+            worker.leave().await;
         }
-    }
+        register.check();
+        // Else nothing was tried: revocations are where partitions could have two owners.
+        assert!(register.revoked(0) >= 20, "{:#?}", register.log());
+    };
+    tokio::join!(crowd(&one, &classic, 0x5eed_0001), crowd(&two, &consumer, 0x5eed_0002));
 }
 
-/// Twenty-four times somebody comes, leaves or dies, at any moment of the rebalance before; three remain.
+/// Forty times somebody comes, leaves or dies, at any moment of the rebalance before; three remain.
 async fn come_and_go(options: &MemberOptions, register: &Register, mut dice: Dice) -> Vec<Worker> {
     let mut workers: Vec<Worker> = Vec::new();
     let start = |number: u64, dice: &mut Dice| {
-        let manner = Manner::Takes(Duration::from_millis(dice.below(300)));
+        let manner = Manner::Takes(Duration::from_millis(dice.below(1_500)));
         Worker::with(&format!("w{number}"), &NODE.bootstrap(), options.clone(), register, manner)
     };
     let mut number = 0;
-    while number < 24 || workers.len() < 3 {
+    while number < 40 || workers.len() < 3 {
         number += 1;
         let index = usize::try_from(dice.below(1 + workers.len() as u64)).unwrap();
-        match dice.below(4) {
+        match dice.below(12) {
+            // Seldom: with the classic protocol everybody waits for the end of a dead member's session.
             0 if index < workers.len() => workers.remove(index).die().await,
-            1 if index < workers.len() => workers.remove(index).leave().await,
+            1..=4 if index < workers.len() => workers.remove(index).leave().await,
             _ if workers.len() < 6 => workers.push(start(number, &mut dice)),
             _ => {}
         }
-        tokio::time::sleep(Duration::from_millis(dice.below(500))).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
     }
     while workers.len() > 3 {
         workers.remove(0).leave().await;
