@@ -6,10 +6,10 @@ use super::{note, print_all};
 use crate::kafka::consume::{Consume, From, Wanted, consume};
 use crate::kafka::failure::Failure;
 use crate::kafka::format::Format;
+use crate::kafka::given::Given;
 use crate::kafka::{Cluster, connect};
 use acme_connect::SystemClock;
 use acme_kafka::Isolation;
-use acme_kafka::properties::Properties;
 use acme_types::{Clock, Diagnostic};
 use clap::Args;
 use std::io::{BufWriter, stdout};
@@ -209,10 +209,9 @@ impl ConsoleConsumer {
         let formatter = match &self.formatter_config {
             None => Vec::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::file(format!("{path}: {error}"), "name a file of properties of the formatter")
-                })?;
-                Properties::parse(&text).into_iter().collect()
+                let mut given = Given::default();
+                given.read(path)?;
+                given.into_pairs()
             }
         };
         let properties = self.common.properties(&self.cluster, &mut format, &formatter)?;
@@ -242,7 +241,7 @@ impl Common {
         cluster: &Cluster,
         format: &mut Format,
         formatter: &[(String, String)],
-    ) -> Result<Properties, Failure> {
+    ) -> Result<Given, Failure> {
         let classes =
             [("key.deserializer", &self.key_deserializer), ("value.deserializer", &self.value_deserializer)];
         let classes = classes.iter().filter_map(|(name, class)| Some((*name, class.as_deref()?)));
@@ -253,15 +252,15 @@ impl Common {
                 note(&format!("{said}\n"));
             }
         }
-        let mut properties = cluster.properties()?;
+        let mut properties = cluster.given()?;
         for (name, value) in self.command_property.iter().map(|text| pair(text)) {
             properties.set(name, value);
         }
         Ok(properties)
     }
 
-    fn isolation(&self) -> Result<Option<Isolation>, Failure> {
-        match self.isolation_level.as_deref() {
+    fn isolation(&self, given: &Given) -> Result<Option<Isolation>, Failure> {
+        match self.isolation_level.as_deref().or(given.get("isolation.level")) {
             None => Ok(None),
             Some("read_committed") => Ok(Some(Isolation::ReadCommitted)),
             Some("read_uncommitted") => Ok(Some(Isolation::ReadUncommitted)),
@@ -291,28 +290,26 @@ impl Common {
         Ok(self.from_beginning.then_some(From::Earliest))
     }
 
-    fn run(&self, wanted: Wanted, format: Format, properties: &Properties) -> Result<ExitCode, Failure> {
+    fn run(&self, wanted: Wanted, format: Format, properties: &Given) -> Result<ExitCode, Failure> {
         let wanted = match (wanted, self.partition) {
             (Wanted::Topic(topic), Some(partition)) => Wanted::Partition(topic, partition),
             (wanted, _) => wanted,
         };
-        let (isolation, from) = (self.isolation()?, self.from()?);
+        let (isolation, from) = (self.isolation(properties)?, self.from()?);
         let runtime = runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?;
         runtime.block_on(async {
             let (client, settings) = connect(properties, "console-consumer").await?;
-            let settings = settings.consumer;
-            let reset = settings.auto_offset_reset;
             let now_ms = SystemClock::start().now().0 / 1_000;
             let consume_this = Consume {
-                from: from.or(reset.map(|reset| From::of(reset, now_ms))).unwrap_or(From::Latest),
-                group: self.group.clone().or_else(|| settings.group_id.clone()),
+                from: from.or(settings.reset.map(|reset| From::of(reset, now_ms))).unwrap_or(From::Latest),
+                group: self.group.clone().or(settings.group),
                 messages_max: self.max_messages.and_then(|max| u64::try_from(max).ok()),
                 idle_max: self.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
                 // As Kafka's own tool and consumer.
-                isolation: isolation.or(settings.isolation_level).unwrap_or(Isolation::ReadUncommitted),
+                isolation: isolation.unwrap_or(Isolation::ReadUncommitted),
                 wanted,
                 format,
-                settings,
+                properties: settings.properties,
             };
             let mut out = BufWriter::with_capacity(64 * 1024, stdout());
             let (count, result) = consume(&client, &consume_this, &mut out, note).await;

@@ -25,7 +25,8 @@ fn records_are_printed_as_by_kafkas_own_tool() {
         fill(topic, 0, "k1:ä value\nk2:\n");
         let null = ["-P", "-t", topic, "-K", ":", "-Z", "-H", "h1=one", "-H", "h2=two", "-z", "zstd"];
         feed(NODE.kcat(&null).expect("kcat is there"), "k3:\n:v4\n");
-        let all = [&["--topic", topic, "--from-beginning", "--max-messages", "4"][..], &options(&EVERYTHING)].concat();
+        let all = [&["--topic", topic, "--from-beginning", "--max-messages", "4"][..], &options(&EVERYTHING)]
+            .concat();
         let printed = CONSUMER.agree(&all);
         assert!(printed.contains("|h1:one,h2:two|k3|null"), "{printed}");
         assert!(printed.contains("|NO_HEADERS|k1|ä value"), "{printed}");
@@ -76,7 +77,11 @@ fn a_group_goes_on_where_it_was_whoever_reads() {
     assert_eq!(lines, ["1", "1", "2", "2", "3"]);
     all.clear();
     let lag = GROUPS.agree(&["--describe", "--group", &group]);
-    assert_eq!(lag.lines().skip(2).filter(|line| line.split_whitespace().nth(5) == Some("0")).count(), 2, "{lag}");
+    assert_eq!(
+        lag.lines().skip(2).filter(|line| line.split_whitespace().nth(5) == Some("0")).count(),
+        2,
+        "{lag}"
+    );
     let none = acme(&["consume", &topic, "--group", &group, "--timeout-ms", "1500", "--from-beginning"]);
     assert_eq!(text(&none.stdout), "");
     assert!(none.status.success(), "{}", text(&none.stderr));

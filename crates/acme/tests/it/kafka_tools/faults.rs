@@ -39,7 +39,9 @@ fn logins_are_those_of_the_file_of_properties() {
     let kafka = Kafka::options().sasl().tls(Tls::Server).start().expect("it starts");
     let place = Place::new();
     let bootstrap = kafka.secured();
-    let list = |file: &str| place.acme(&["topics", "list", "--bootstrap-server", &bootstrap, "--command-config", file]);
+    let list = |file: &str| {
+        place.acme(&["topics", "list", "--bootstrap-server", &bootstrap, "--command-config", file])
+    };
     let write = |name: &str, mechanism: &str, module: &str, password: &str, authority: &str| {
         place.write(
             name,
@@ -80,7 +82,8 @@ fn a_file_of_properties_with_mistakes_is_refused_with_all_of_them() {
     let place = Place::new();
     place.write("p", "secruity.protocol=SSL\nrequest.timeout.ms=soon\n");
     let bootstrap = NODE.bootstrap();
-    let said = place.acme_fails(&["topics", "list", "--bootstrap-server", &bootstrap, "--command-config", "p"]);
+    let said =
+        place.acme_fails(&["topics", "list", "--bootstrap-server", &bootstrap, "--command-config", "p"]);
     assert!(said.contains("unknown property \"secruity.protocol\""), "{said}");
     assert!(said.contains("did you mean \"security.protocol\"?"), "{said}");
     assert!(said.contains("request.timeout.ms is \"soon\""), "{said}");

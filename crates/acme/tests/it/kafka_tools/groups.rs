@@ -44,7 +44,14 @@ fn groups_with_members_are_shown_as_by_kafkas_own_tool() {
     let _consumers = [
         Consumer::start(&["--topic", &one, "--group", &classic, "--from-beginning"]),
         Consumer::start(&["--topic", &one, "--group", &classic, "--from-beginning"]),
-        Consumer::start(&["--include", &pattern, "--group", &new, "--command-property", "group.protocol=consumer"]),
+        Consumer::start(&[
+            "--include",
+            &pattern,
+            "--group",
+            &new,
+            "--command-property",
+            "group.protocol=consumer",
+        ]),
         Consumer::start(&[
             "--include",
             &pattern,

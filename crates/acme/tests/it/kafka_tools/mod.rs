@@ -31,8 +31,7 @@ pub struct Tool(&'static str, &'static str);
 pub const TOPICS: Tool = Tool("kafka-topics", "org.apache.kafka.tools.TopicCommand");
 pub const GROUPS: Tool =
     Tool("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand");
-pub const CONSUMER: Tool =
-    Tool("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer");
+pub const CONSUMER: Tool = Tool("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer");
 
 impl Tool {
     /// Kafka's own.

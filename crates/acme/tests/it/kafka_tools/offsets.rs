@@ -109,7 +109,11 @@ fn a_reset_without_scope_or_mode_says_what_is_missing() {
     ] {
         let (theirs, ours) = (GROUPS.theirs(arguments), GROUPS.ours(arguments));
         let first = |bytes: &[u8]| text(bytes).lines().next().unwrap_or_default().to_owned();
-        assert_eq!(first(&theirs.stderr).replace(", [all-groups]", ""), first(&ours.stderr).replace(", [all-groups]", ""), "{arguments:?}");
+        assert_eq!(
+            first(&theirs.stderr).replace(", [all-groups]", ""),
+            first(&ours.stderr).replace(", [all-groups]", ""),
+            "{arguments:?}"
+        );
         assert_eq!((theirs.status.code(), ours.status.code()), (Some(1), Some(1)), "{arguments:?}");
     }
     let nothing = acme(&["groups", "reset-offsets", "g", "--topic", "t"]);

@@ -36,7 +36,8 @@ fn a_topic_lives_as_with_kafkas_own_tool() {
     let altered = TOPICS.ours(&["--alter", "--topic", &name, "--partitions", "13"]);
     assert!(altered.status.success() && altered.stdout.is_empty(), "{}", text(&altered.stdout));
     assert!(TOPICS.agree(&["--describe", "--topic", &name]).contains("PartitionCount: 13"));
-    for report in ["--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"] {
+    for report in ["--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"]
+    {
         assert_eq!(TOPICS.agree(&["--describe", "--topic", &name, report]), "");
     }
     let at_least = TOPICS.agree(&["--describe", "--topic", &name, "--at-min-isr-partitions"]);
@@ -122,13 +123,15 @@ fn the_name_of_the_script_is_enough() {
 #[test]
 fn acmes_own_words_do_the_same_and_print_json() {
     let name = unique("own-");
-    let created = acme_json(&["topics", "create", &name, "--partitions", "2", "--config", "retention.ms=1000"]);
+    let created =
+        acme_json(&["topics", "create", &name, "--partitions", "2", "--config", "retention.ms=1000"]);
     assert_eq!(created["name"], name.as_str());
     let all = acme_json(&["topics", "describe", &name]);
     assert_eq!(all[0]["id"], created["id"]);
     assert_eq!(all[0]["configs"]["retention.ms"], "1000");
     assert_eq!(all[0]["partitions"][1]["leader"], 1);
-    let changes = ["topics", "alter", &name, "--config", "retention.bytes=5", "--delete-config", "retention.ms"];
+    let changes =
+        ["topics", "alter", &name, "--config", "retention.bytes=5", "--delete-config", "retention.ms"];
     assert!(acme(&changes).status.success());
     let configs = &acme_json(&["topics", "describe", &name])[0]["configs"];
     assert_eq!((configs["retention.bytes"].as_str(), configs["retention.ms"].as_str()), (Some("5"), None));
