@@ -4,6 +4,7 @@
 
 mod fault;
 mod settings;
+mod sink;
 mod source;
 
 use acme_connect::{Connector, Maker, csv};
@@ -120,3 +121,5 @@ const CREATE: &[Field] = &[
 
 /// The source `kafka`.
 pub static SOURCE: Connector = Connector { spec: &SOURCE_SPEC, make: Maker::Source(source::make) };
+/// The destination `kafka`.
+pub static DESTINATION: Connector = Connector { spec: &SINK_SPEC, make: Maker::Sink(sink::make) };

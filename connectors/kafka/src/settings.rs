@@ -3,8 +3,9 @@
 use crate::fault::fault;
 use acme_connect::{Context, csv};
 use acme_formats::csv::Dialect;
-use acme_kafka::Client;
-use acme_kafka::properties::{Fault, Properties};
+use acme_kafka::group::{Assignor, MemberOptions, Protocol, Subscription};
+use acme_kafka::properties::{ConsumerSettings, Fault, ProducerSettings, Properties, Settings};
+use acme_kafka::{Client, FetchOptions};
 use acme_types::{Config, Diagnostic, ValueKind, codes};
 
 /// What the value of a record is.
@@ -38,34 +39,74 @@ impl Values {
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     pub(crate) config: acme_kafka::Config,
-    pub(crate) properties: Properties,
+    pub(crate) consumer: ConsumerSettings,
+    pub(crate) producer: ProducerSettings,
+    /// What is accepted and does nothing, with the reason.
+    pub(crate) notes: Vec<String>,
 }
+
+/// Properties that a pipeline says in another way.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("bootstrap.servers", "name them under `brokers`"),
+    ("group.id", "say it as `group_id`"),
+    ("transactional.id", "leave it out: Acme names the transactions of each worker by itself"),
+    ("auto.offset.reset", "say it as `start_offset`, which counts once; nothing is reset later"),
+];
 
 impl Cluster {
     pub(crate) fn of(config: &Config, context: &Context) -> Result<Self, Diagnostic> {
-        let mut given = Vec::new();
-        for (name, value) in config.map("properties").into_iter().flatten() {
-            if let ValueKind::Secret(value) = &value.kind {
-                given.push((name.clone(), value.reveal().to_owned()));
-            }
-        }
-        let place = |name: &str| {
-            let values = config.map("properties").into_iter().flatten();
-            values.clone().find(|(given, _)| given == name).map_or(&config.at, |(_, value)| &value.at)
-        };
-        let blame = |fault: Fault| {
-            let diagnostic = Diagnostic::new(&codes::BAD_VALUE, fault.message).at(place(&fault.name));
-            match fault.help {
+        let values = || config.map("properties").into_iter().flatten();
+        let place =
+            |name: &str| values().find(|(given, _)| given == name).map_or(&config.at, |(_, value)| &value.at);
+        let bad = |name: &str, message: String, help: Option<String>| {
+            let diagnostic = Diagnostic::new(&codes::BAD_VALUE, message).at(place(name));
+            match help {
                 Some(help) => diagnostic.help(help),
                 None => diagnostic,
             }
         };
+        let mut properties = Properties::default();
+        for (name, value) in values() {
+            if let Some((_, instead)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
+                return Err(bad(
+                    name,
+                    format!("\"{name}\" is not a property here"),
+                    Some((*instead).to_owned()),
+                ));
+            }
+            if let ValueKind::Secret(value) = &value.kind {
+                properties.set(name, value.reveal());
+            }
+        }
         // One at a time: a connector reports one mistake of its keys.
-        let properties = Properties::parse(given)
-            .map_err(|faults| blame(faults.into_iter().next().expect("there is one")))?;
-        let mut client = acme_kafka::Config::new(config.texts("brokers"));
-        client.client_id = format!("acme-{}-{}", context.pipeline, context.item);
-        properties.client(&mut client).map_err(blame)?;
+        let Settings { mut client, consumer, producer, notes } = properties.settings().map_err(|faults| {
+            let Fault { name, message, help } = faults.into_iter().next().expect("there is one");
+            bad(&name, message, help)
+        })?;
+        let lossy = [
+            ("acks", producer.acks.is_some_and(|acks| acks != -1), "an acknowledged record could be lost"),
+            (
+                "enable.idempotence",
+                producer.enable_idempotence == Some(false),
+                "a retry could write a record twice",
+            ),
+            (
+                "max.in.flight.requests.per.connection",
+                producer.max_in_flight.is_some_and(|requests| requests > 5),
+                "a retry could write a record twice: brokers remember five batches",
+            ),
+        ];
+        if let Some((name, _, why)) = lossy.into_iter().find(|(_, is_set, _)| *is_set) {
+            return Err(bad(
+                name,
+                format!("with this value of \"{name}\" {why}"),
+                Some("remove it".to_owned()),
+            ));
+        }
+        client.bootstrap = config.texts("brokers").map(str::to_owned).collect();
+        if !values().any(|(name, _)| name == "client.id") {
+            client.client_id = format!("acme-{}-{}", context.pipeline, context.item);
+        }
         client.check().map_err(|error| {
             config.blame(
                 "brokers",
@@ -73,7 +114,38 @@ impl Cluster {
                     .help("write each broker as `host:port`"),
             )
         })?;
-        Ok(Self { config: client, properties })
+        Ok(Self { config: client, consumer, producer, notes })
+    }
+
+    /// How records are fetched.
+    pub(crate) fn fetch(&self) -> FetchOptions {
+        let (given, default) = (&self.consumer, FetchOptions::default());
+        FetchOptions {
+            isolation: given.isolation_level.unwrap_or(default.isolation),
+            max_wait: given.fetch_max_wait.unwrap_or(default.max_wait),
+            min_bytes: given.fetch_min_bytes.unwrap_or(default.min_bytes),
+            max_bytes: given.fetch_max_bytes.unwrap_or(default.max_bytes),
+            partition_max_bytes: given.max_partition_fetch_bytes.unwrap_or(default.partition_max_bytes),
+            ..default
+        }
+    }
+
+    /// How a member of the group is.
+    pub(crate) fn member(&self, group: &str, subscription: Subscription) -> MemberOptions {
+        let given = &self.consumer;
+        let mut options = MemberOptions::new(group, subscription);
+        let assignors: Vec<Assignor> =
+            given.partition_assignment_strategy.iter().filter_map(|name| Assignor::named(name)).collect();
+        if given.group_protocol.as_deref() == Some("consumer") {
+            options.protocol = Protocol::Consumer(given.group_remote_assignor.clone());
+        } else if !assignors.is_empty() {
+            options.protocol = Protocol::Classic(assignors);
+        }
+        options.instance_id = given.group_instance_id.clone();
+        options.session_timeout = given.session_timeout.unwrap_or(options.session_timeout);
+        options.heartbeat_interval = given.heartbeat_interval.unwrap_or(options.heartbeat_interval);
+        options.rebalance_timeout = given.max_poll_interval.unwrap_or(options.rebalance_timeout);
+        options
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Diagnostic> {

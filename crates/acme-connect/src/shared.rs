@@ -65,7 +65,7 @@ pub trait OffsetTransaction: Send {
     fn commit_offsets<'a>(
         &'a mut self,
         epoch: Epoch,
-        member: &'a Membership,
+        member: &'a mut watch::Receiver<Membership>,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>>;

@@ -4,11 +4,11 @@ use super::position::{Place, partition, split};
 use super::topics::Topics;
 use super::{KafkaSource, unopened};
 use crate::fault::fault;
+use crate::settings::Cluster;
 use acme_connect::{Membership, Pending, Read, SharedSource};
 use acme_kafka::group::{
     Committed, Event, Member, MemberOptions, OffsetAndMetadata, Revocation, Subscription,
 };
-use acme_kafka::properties::Properties;
 use acme_kafka::{At, Client, TopicPartition};
 use acme_types::codes::LOST_SPLITS;
 use acme_types::{Diagnostic, Positions, SplitId};
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// What brokers take with an offset unless they are told otherwise (`offset.metadata.max.bytes`).
@@ -28,7 +29,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 pub(super) struct Group {
     options: MemberOptions,
     member: Option<Member>,
-    who: watch::Sender<Membership>,
+    who: Arc<watch::Sender<Membership>>,
+    /// Keeps `who` true.
+    follower: Option<AbortHandle>,
     /// What others want, until all that was read of it is committed.
     leaving: Vec<(BTreeSet<TopicPartition>, Revocation)>,
     /// It has been told its first partitions.
@@ -36,7 +39,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(name: String, topics: &Topics, properties: &Properties) -> Self {
+    pub(super) fn new(name: &str, topics: &Topics, cluster: &Cluster) -> Self {
         let subscription = match topics {
             Topics::Named(names) => Subscription::topics(names),
             Topics::Matching(_) => {
@@ -44,11 +47,17 @@ impl Group {
                 Subscription::Matching(Arc::new(move |name| topics.has(name)))
             }
         };
-        let mut options = MemberOptions::new(name.clone(), subscription);
+        let mut options = cluster.member(name, subscription);
         options.metadata_interval = super::LOOK;
-        properties.member(&mut options).expect("the properties were checked");
-        let who = watch::Sender::new(Membership { group: name, ..Membership::default() });
-        Self { options, member: None, who, leaving: Vec::new(), settled: false }
+        let who = watch::Sender::new(Membership { group: name.to_owned(), ..Membership::default() });
+        Self {
+            options,
+            member: None,
+            who: Arc::new(who),
+            follower: None,
+            leaving: Vec::new(),
+            settled: false,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -80,22 +89,36 @@ impl Group {
         format!("{doing} group \"{}\"", self.name())
     }
 
-    /// Says who we are now to whoever commits for us.
-    fn introduce(&self) {
-        let identity = self.member.as_ref().and_then(Member::identity);
-        self.who.send_modify(|who| {
-            if let Some(identity) = identity {
-                (who.member, who.generation) = (identity.member_id, identity.generation);
-                who.instance = identity.instance_id;
+    fn join(&mut self, client: &Client) {
+        let member = Member::join(client, self.options.clone());
+        let (mut identities, told) = (member.identities(), self.who.clone());
+        let follow = async move {
+            loop {
+                // In no generation nothing can be committed: whoever tries waits for the next one.
+                if let Some(identity) = identities.next().await {
+                    told.send_modify(|who| {
+                        (who.member, who.generation) = (identity.member_id, identity.generation);
+                        who.instance = identity.instance_id;
+                    });
+                }
             }
-        });
+        };
+        self.follower = Some(tokio::spawn(follow).abort_handle());
+        self.member = Some(member);
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
     }
 }
 
 impl KafkaSource {
     /// Follows what has happened in the group.
     pub(super) async fn moved(&mut self, event: Event) -> Result<Option<Read>, Diagnostic> {
-        self.group.introduce();
         match event {
             Event::Assigned(partitions) => self.gained(partitions).await.map(Some),
             Event::Revoking { partitions, done } => {
@@ -234,7 +257,7 @@ impl SharedSource for KafkaSource {
             let client = self.client()?.clone();
             // So that there is a fetcher to wait for.
             self.begin(&client, &BTreeMap::new());
-            self.group.member = Some(Member::join(&client, self.group.options.clone()));
+            self.group.join(&client);
             Ok(())
         })
     }

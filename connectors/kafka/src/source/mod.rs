@@ -7,6 +7,7 @@ mod alone;
 mod convert;
 mod group;
 mod position;
+pub(crate) use position::{Place, partition};
 mod start;
 mod topics;
 
@@ -16,10 +17,10 @@ use acme_connect::{
     Content, Context, Extent, Format, Read, SharedSource, Source, SourceParts, SplitTable, StreamInfo, Unit,
     metadata,
 };
-use acme_kafka::{At, Client, FetchOptions, Fetched, Fetcher, Isolation, Metadata, TopicPartition};
+use acme_kafka::{At, Client, Fetched, Fetcher, Isolation, Metadata, TopicPartition};
 use acme_types::batch::META_PREFIX;
 use acme_types::codes::{INTERNAL, MISSING_KEY};
-use acme_types::{Change, Chunk, Config, Diagnostic, Place, Positions};
+use acme_types::{Change, Chunk, Config, Diagnostic, Positions};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use group::Group;
 use start::Start;
@@ -47,7 +48,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
     let name = config.text("group_id").cloned().unwrap_or_else(|| format!("acme-{}", context.pipeline));
     let topics = Topics::of(config)?;
     let source = KafkaSource {
-        group: Group::new(name, &topics, &cluster.properties),
+        group: Group::new(&name, &topics, &cluster),
         topics,
         start: Start::of(config)?,
         start_at: config.place("start_offset").clone(),
@@ -71,7 +72,7 @@ pub(crate) struct KafkaSource {
     cluster: Cluster,
     topics: Topics,
     start: Start,
-    start_at: Place,
+    start_at: acme_types::Place,
     values: Values,
     /// The names under `schema:`.
     declared: Arc<[String]>,
@@ -238,11 +239,7 @@ impl KafkaSource {
 
     /// Begins to fetch partitions from these offsets, each with the leader epoch before it.
     fn begin(&mut self, client: &Client, from: &BTreeMap<TopicPartition, (i64, i32)>) {
-        let fetcher = self.fetcher.get_or_insert_with(|| {
-            let mut options = FetchOptions::default();
-            self.cluster.properties.fetch(&mut options).expect("the properties were checked");
-            Fetcher::new(client.clone(), options)
-        });
+        let fetcher = self.fetcher.get_or_insert_with(|| Fetcher::new(client.clone(), self.cluster.fetch()));
         let cached = client.cached();
         let places: Vec<_> = from
             .iter()

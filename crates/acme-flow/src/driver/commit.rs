@@ -117,7 +117,7 @@ impl Commit {
                 // Who is gone has reported why.
                 match transaction {
                     Some(index) => {
-                        let (epoch, member) = (checkpoint.epoch, member.borrow().clone());
+                        let (epoch, member) = (checkpoint.epoch, member.clone());
                         let order = ToSink::CommitOffsets { epoch, member, positions, note };
                         let _ = sinks[*index].send(order).await;
                     }

@@ -28,7 +28,7 @@ use acme_connect::{AnySink, DynSource, Format, Membership, Prepared, Rows};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Everything that a run needs.
 pub struct Job {
@@ -138,7 +138,7 @@ enum ToSink {
     /// To the destination that holds the commit point: nothing happened in the epoch, so nothing is committed.
     Skip,
     /// To the destination whose transaction commits for a shared source.
-    CommitOffsets { epoch: Epoch, member: Membership, positions: Positions, note: String },
+    CommitOffsets { epoch: Epoch, member: watch::Receiver<Membership>, positions: Positions, note: String },
     /// The epoch is committed.
     Commit(Epoch),
     /// Another worker has left this, and it is committed.

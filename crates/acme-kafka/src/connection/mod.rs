@@ -196,8 +196,13 @@ pub(crate) struct Reply {
 impl Reply {
     /// The answer. After `timeout` the connection is closed.
     pub(crate) async fn wait<R: Request>(self, version: i16, timeout: Duration) -> Result<R::Response> {
-        let bytes = self.shared.wait(self.answer, R::KEY, timeout).await?;
+        let bytes = self.wait_raw(R::KEY, timeout).await?;
         wire::decode::<R>(bytes, version)
+    }
+
+    /// The answer's bytes, header included. After `timeout` the connection is closed.
+    pub(crate) async fn wait_raw(self, key: i16, timeout: Duration) -> Result<Bytes> {
+        self.shared.wait(self.answer, key, timeout).await
     }
 }
 

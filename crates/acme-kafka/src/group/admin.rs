@@ -243,7 +243,7 @@ impl Client {
         let connection = self.connection(coordinator, Purpose::Control).await?;
         let frame = connection.frame(request, VERSION)?;
         let key = ApiKey::OffsetDelete as i16;
-        let answer = connection.submit(frame).await?.wait(key, self.config().request_timeout).await?;
+        let answer = connection.submit(frame).await?.wait_raw(key, self.config().request_timeout).await?;
         let (code, codes) =
             deleted_codes(answer).map_err(|error| Error::protocol("response OffsetDelete", error))?;
         // What passes, as a coordinator that moves, may stand beside a partition.

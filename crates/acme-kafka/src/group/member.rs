@@ -98,10 +98,15 @@ impl Member {
     /// lost everything.
     #[must_use]
     pub fn identity(&self) -> Option<GroupMetadata> {
-        let state = self.shared.lock();
-        let (member_id, generation) = state.identity.clone()?;
-        let (group, instance_id) = (self.options.group.clone(), self.options.instance_id.clone());
-        Some(GroupMetadata { group, member_id, generation, instance_id })
+        self.shared.identity(&self.options)
+    }
+
+    /// Tells of every change of [`Self::identity`], also while nobody asks for events.
+    #[must_use]
+    pub fn identities(&self) -> Identities {
+        let (shared, options) = (self.shared.clone(), self.options.clone());
+        let changed = shared.changed.subscribe();
+        Identities { shared, options, changed }
     }
 
     /// The partitions that were assigned and neither given back nor lost.
@@ -181,6 +186,28 @@ impl fmt::Debug for Member {
     }
 }
 
+/// A member's identities, one after the other.
+pub struct Identities {
+    shared: Arc<Shared>,
+    options: Arc<MemberOptions>,
+    changed: watch::Receiver<u64>,
+}
+
+impl Identities {
+    /// Waits until something may have changed; as whom to commit now.
+    pub async fn next(&mut self) -> Option<GroupMetadata> {
+        // The sender lives in what we share.
+        let _ = self.changed.changed().await;
+        self.shared.identity(&self.options)
+    }
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities({})", self.options.group)
+    }
+}
+
 /// What the handle and the task both know.
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -215,6 +242,12 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn identity(&self, options: &MemberOptions) -> Option<GroupMetadata> {
+        let (member_id, generation) = self.lock().identity.clone()?;
+        let (group, instance_id) = (options.group.clone(), options.instance_id.clone());
+        Some(GroupMetadata { group, member_id, generation, instance_id })
     }
 
     /// Lets owner and task look again.

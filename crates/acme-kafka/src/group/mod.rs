@@ -23,7 +23,7 @@ mod protocol;
 
 pub use admin::{GroupDescription, Lag, ListedGroup, MemberDescription};
 pub use assign::Assignor;
-pub use member::{Event, Member, Revocation};
+pub use member::{Event, Identities, Member, Revocation};
 pub use offsets::{Committed, OffsetAndMetadata};
 
 use std::collections::BTreeSet;

@@ -17,7 +17,7 @@ pub use queue::Identity;
 
 use crate::client::{Client, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
-use crate::properties::ProducerProperties;
+use crate::properties::ProducerSettings;
 use crate::records::{BatchBuilder, Compression, Header};
 use pump::Outcome;
 use queue::{Open, Queue, Sealed};
@@ -74,16 +74,17 @@ impl Default for ProducerOptions {
 impl ProducerOptions {
     /// The defaults but for what Kafka's properties say.
     #[must_use]
-    pub fn of(properties: &ProducerProperties) -> Self {
+    pub fn of(properties: &ProducerSettings) -> Self {
         let default = Self::default();
+        let compression = properties.compression_type.as_deref().and_then(Compression::named);
         Self {
-            compression: properties.compression.unwrap_or(default.compression),
-            batch_bytes: properties.batch_bytes.unwrap_or(default.batch_bytes),
+            compression: compression.unwrap_or(default.compression),
+            batch_bytes: properties.batch_size.filter(|bytes| *bytes > 0).unwrap_or(default.batch_bytes),
             linger: properties.linger.unwrap_or(default.linger),
-            in_flight_max: properties.in_flight.unwrap_or(default.in_flight_max),
-            buffer_bytes: properties.buffer_bytes.unwrap_or(default.buffer_bytes),
-            request_bytes: properties.request_bytes_max.unwrap_or(default.request_bytes),
-            record_bytes_max: properties.request_bytes_max.unwrap_or(default.record_bytes_max),
+            in_flight_max: properties.max_in_flight.unwrap_or(default.in_flight_max),
+            buffer_bytes: properties.buffer_memory.unwrap_or(default.buffer_bytes),
+            request_bytes: properties.max_request_size.unwrap_or(default.request_bytes),
+            record_bytes_max: properties.max_request_size.unwrap_or(default.record_bytes_max),
             delivery_timeout: properties.delivery_timeout.unwrap_or(default.delivery_timeout),
             transactional: None,
         }

@@ -1,128 +1,106 @@
-//! Logins as Kafka's properties give them: `sasl.mechanism` and `sasl.jaas.config`.
+//! `sasl.jaas.config`: `CLASS FLAG option="value" option=value;`.
 
-use super::{Fault, Properties, fault};
-use crate::config::{Sasl, ScramHash, TokenFuture, TokenProvider};
-use acme_types::Secret;
-use std::path::PathBuf;
-use std::sync::Arc;
+/// The login module and its options. The values may be secrets: no error here shows any.
+pub(super) struct Jaas {
+    /// The last part of the module's class name.
+    pub(super) module: String,
+    options: Vec<(String, String)>,
+}
 
-const JAAS: &str = "sasl.jaas.config";
-const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
-
-impl Properties {
-    pub(super) fn sasl(&self) -> Result<Sasl, Fault> {
-        let known = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
-        let Some(mechanism) = self.word("sasl.mechanism", &known)? else {
-            let help = format!("set it to one of {}", known.join(", "));
-            return Err(fault("sasl.mechanism", "\"sasl.mechanism\" is missing".to_owned(), Some(help)));
-        };
-        let mechanism = mechanism.to_ascii_uppercase();
-        if mechanism == "OAUTHBEARER" {
-            return self.oauth();
-        }
-        let (module, options) = self.jaas()?;
-        let expected = if mechanism == "PLAIN" { "PlainLoginModule" } else { "ScramLoginModule" };
-        if module != expected {
-            let help = format!("begin it with `{expected} required`, which belongs to {mechanism}");
-            return Err(fault(JAAS, format!("\"{JAAS}\" names another login module"), Some(help)));
-        }
-        let option = |key: &str| {
-            options.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()).ok_or_else(|| {
-                fault(
-                    JAAS,
-                    format!("\"{JAAS}\" has no {key}"),
-                    Some(format!("add {key}=\"…\" before the semicolon")),
-                )
-            })
-        };
-        let (username, password) = (option("username")?, Secret::new(option("password")?));
-        Ok(match mechanism.as_str() {
-            "PLAIN" => Sasl::Plain { username, password },
-            "SCRAM-SHA-256" => Sasl::Scram { hash: ScramHash::Sha256, username, password },
-            _ => Sasl::Scram { hash: ScramHash::Sha512, username, password },
-        })
-    }
-
-    /// A token that something else keeps fresh in a file (KIP-1139).
-    fn oauth(&self) -> Result<Sasl, Fault> {
-        let path = self.get(ENDPOINT).and_then(|url| url.strip_prefix("file://"));
-        let Some(path) = path.filter(|path| path.starts_with('/')) else {
-            let help = format!(
-                "set {ENDPOINT} to `file:///…`: a file that holds the token, which your identity provider's agent renews"
-            );
-            return Err(fault(ENDPOINT, "it is not said where the token comes from".to_owned(), Some(help)));
-        };
-        let mut extensions = Vec::new();
-        if self.get(JAAS).is_some() {
-            let extension =
-                |(name, value): (String, String)| Some((name.strip_prefix("extension_")?.to_owned(), value));
-            extensions = self.jaas()?.1.into_iter().filter_map(extension).collect();
-        }
-        Ok(Sasl::OauthBearer { token: Arc::new(TokenFile(PathBuf::from(path))), extensions })
-    }
-
-    /// The login module's bare name, and its options.
-    fn jaas(&self) -> Result<(String, Vec<(String, String)>), Fault> {
-        let Some(text) = self.get(JAAS) else {
-            let help = "such as `org.apache.kafka.common.security.plain.PlainLoginModule required username=\"…\" password=\"…\";`";
-            return Err(fault(JAAS, format!("\"{JAAS}\" is missing"), Some(help.to_owned())));
-        };
-        // What stands in it may be a password, so nothing of it is shown.
-        let malformed = || {
-            let help = "write `MODULE required NAME=\"VALUE\" …;`, values in double quotes";
-            fault(JAAS, format!("\"{JAAS}\" cannot be read"), Some(help.to_owned()))
-        };
-        let text = text.trim_end().strip_suffix(';').ok_or_else(malformed)?;
-        let (module, rest) = text.trim_start().split_once(char::is_whitespace).ok_or_else(malformed)?;
-        let module = module.rsplit('.').next().unwrap_or(module).to_owned();
-        let (flag, mut rest) =
-            rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim_start(), ""));
-        if !flag.eq_ignore_ascii_case("required") {
-            return Err(malformed());
+impl Jaas {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut words = words(text)?.into_iter();
+        let class = words.next().ok_or("it is empty")?;
+        let flag = words.next().ok_or("the word `required` is missing")?;
+        if !["required", "requisite", "sufficient", "optional"].contains(&flag.to_lowercase().as_str()) {
+            return Err("the word after the class is not `required`");
         }
         let mut options = Vec::new();
-        loop {
-            rest = rest.trim_start();
-            if rest.is_empty() {
-                return Ok((module, options));
+        for word in words {
+            let (name, value) = word.split_once('=').ok_or("an option is not name=\"value\"")?;
+            options.push((name.to_owned(), value.to_owned()));
+        }
+        let module = class.rsplit('.').next().unwrap_or_default().to_owned();
+        Ok(Self { module, options })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Options whose names begin so, without that beginning.
+    pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let short =
+            move |(name, value): &'a (String, String)| Some((name.strip_prefix(prefix)?, value.as_str()));
+        self.options.iter().filter_map(short)
+    }
+}
+
+/// The words up to the semicolon; quotes hold spaces and semicolons, a backslash the next character.
+fn words(text: &str) -> Result<Vec<String>, &'static str> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.trim().chars();
+    let mut ended = false;
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\\', Some(_)) => word.get_or_insert_default().extend(chars.next()),
+            (c, Some(open)) if c == open => quote = None,
+            (c, Some(_)) => word.get_or_insert_default().push(c),
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
             }
-            let (name, after) = rest.split_once('=').ok_or_else(malformed)?;
-            let (value, after) = value(after.trim_start()).ok_or_else(malformed)?;
-            options.push((name.trim().to_owned(), value));
-            rest = after;
+            (';', None) => {
+                ended = true;
+                break;
+            }
+            (c, None) if c.is_whitespace() => {
+                // `name = "value"` is written by some.
+                let open = word.as_deref().is_some_and(|word| word.ends_with('='));
+                let next_is_equals = chars.as_str().trim_start().starts_with('=');
+                if !open && !next_is_equals {
+                    words.extend(word.take());
+                }
+            }
+            (c, None) => word.get_or_insert_default().push(c),
         }
     }
-}
-
-/// A value in quotes, in which `\` takes the next character as it is, or a bare word; and what follows.
-fn value(text: &str) -> Option<(String, &str)> {
-    let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        let end = text.find(char::is_whitespace).unwrap_or(text.len());
-        return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
-    };
-    let mut value = String::new();
-    let mut chars = text[1..].char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => value.push(chars.next()?.1),
-            c if c == quote => return Some((value, &text[1 + at + 1..])),
-            c => value.push(c),
-        }
+    if quote.is_some() {
+        return Err("a quote is not closed");
     }
-    None
+    if !ended {
+        return Err("the semicolon at the end is missing");
+    }
+    words.extend(word);
+    Ok(words)
 }
 
-#[derive(Debug)]
-struct TokenFile(PathBuf);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl TokenProvider for TokenFile {
-    fn token(&self) -> TokenFuture<'_> {
-        Box::pin(async move {
-            let path = self.0.clone();
-            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-            let text = read.map_err(|error| error.to_string())?;
-            let text = text.map_err(|error| format!("cannot read {}: {error}", self.0.display()))?;
-            Ok(Secret::new(text.trim().to_owned()))
-        })
+    #[test]
+    fn module_and_options_are_read() {
+        let text = r#"org.apache.kafka.common.security.plain.PlainLoginModule required
+            username="al ice" password = "p;\"w=" x=1 ;"#;
+        let jaas = Jaas::parse(text).ok().unwrap();
+        assert_eq!(jaas.module, "PlainLoginModule");
+        assert_eq!(jaas.get("username"), Some("al ice"));
+        assert_eq!(jaas.get("password"), Some("p;\"w="));
+        assert_eq!(jaas.get("x"), Some("1"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_value() {
+        for (text, expected) in [
+            ("", "the semicolon at the end is missing"),
+            ("a.B required password=\"x\"", "the semicolon at the end is missing"),
+            ("a.B password=\"x\";", "the word after the class is not `required`"),
+            ("a.B required password=\"x;", "a quote is not closed"),
+        ] {
+            assert_eq!(Jaas::parse(text).err(), Some(expected), "{text}");
+        }
     }
 }

@@ -1,132 +1,95 @@
 use super::*;
-use crate::config::{Sasl, ScramHash};
+use crate::config::{Pem, Sasl, ScramHash};
 
-fn parse(pairs: &[(&str, &str)]) -> Result<Properties, Vec<Fault>> {
-    Properties::parse(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-}
-
-fn client(pairs: &[(&str, &str)]) -> Config {
-    let mut config = Config::new(["127.0.0.1:9092"]);
-    parse(pairs).unwrap().client(&mut config).unwrap();
-    config
-}
-
-#[track_caller]
-fn refused(pairs: &[(&str, &str)], name: &str, says: &str) {
-    let faults = parse(pairs).unwrap_err();
-    assert_eq!(faults.len(), 1, "{faults:?}");
-    assert_eq!(faults[0].name, name);
-    assert!(faults[0].message.contains(says), "{faults:?}");
-    assert!(!format!("{faults:?}").contains("s3cret"), "{faults:?}");
-}
-
-#[test]
-fn logins_are_read_as_java_writes_them() {
-    let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"al\\\"ice\" password='s3 cret';";
-    let config = client(&[
-        ("security.protocol", "SASL_SSL"),
-        ("sasl.mechanism", "PLAIN"),
-        ("sasl.jaas.config", plain),
-    ]);
-    assert!(config.security.tls.is_some());
-    let Some(Sasl::Plain { username, password }) = config.security.sasl else { panic!("no PLAIN") };
-    assert_eq!((username.as_str(), password.reveal()), ("al\"ice", "s3 cret"));
-    let scram = "ScramLoginModule required username=bob password=\"x=;y\" ;";
-    let config = client(&[
-        ("security.protocol", "sasl_plaintext"),
-        ("sasl.mechanism", "SCRAM-SHA-512"),
-        ("sasl.jaas.config", scram),
-    ]);
-    let Some(Sasl::Scram { hash: ScramHash::Sha512, username, password }) = config.security.sasl else {
-        panic!("no SCRAM")
+fn settings(text: &str) -> Result<Settings, Vec<String>> {
+    let shown = |faults: Vec<Fault>| {
+        faults.into_iter().map(|it| format!("{}; {}", it.message, it.help.unwrap_or_default())).collect()
     };
-    assert_eq!((username.as_str(), password.reveal()), ("bob", "x=;y"));
-    assert!(config.security.tls.is_none());
+    Properties::parse(text).settings().map_err(shown)
 }
 
 #[test]
-fn what_is_wrong_is_named_and_no_secret_is_shown() {
-    let jaas =
-        |text| [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", text)];
-    for text in [
-        "PlainLoginModule required username=\"a\" password=\"s3cret\"",
-        "PlainLoginModule required username=\"a\" password=\"s3cret;",
-        "PlainLoginModule optional username=\"a\" password=\"s3cret\";",
-        "ScramLoginModule required username=\"a\" password=\"s3cret\";",
-        "PlainLoginModule required password=\"s3cret\";",
-        "s3cret;",
-    ] {
-        refused(&jaas(text), "sasl.jaas.config", "sasl.jaas.config");
-    }
-    refused(&[("security.protocol", "SASL_SSL")], "sasl.mechanism", "missing");
-    refused(&[("sasl.mechanism", "PLAIN")], "sasl.mechanism", "no effect, as security.protocol is PLAINTEXT");
-    refused(&[("securty.protocol", "SSL")], "securty.protocol", "no property");
-    refused(&[("group.id", "x")], "group.id", "not set here");
-    refused(&[("acks", "1")], "acks", "could be lost");
-    refused(&[("linger.ms", "soon")], "linger.ms", "whole number");
-    refused(&[("compression.type", "brotli")], "compression.type", "\"brotli\" is no value");
-    refused(
-        &[("max.in.flight.requests.per.connection", "6")],
-        "max.in.flight.requests.per.connection",
-        "at most 5",
-    );
-    refused(&[("session.timeout.ms", "1000")], "heartbeat.interval.ms", "less than session.timeout.ms");
-    refused(
-        &[("security.protocol", "SSL"), ("ssl.truststore.location", "/a/trust.jks")],
-        "ssl.truststore.location",
-        "Java key store",
-    );
-    let faults = parse(&[("acks", "0"), ("nope", "1"), ("fetch.min.bytes", "-1")]).unwrap_err();
-    assert_eq!(faults.len(), 3, "all are found at once: {faults:?}");
-}
-
-#[test]
-fn what_means_nothing_here_is_noted() {
-    let properties =
-        parse(&[("max.poll.records", "10"), ("fetch.min.bytes", "7"), ("key.deserializer", "X")]).unwrap();
-    let names: Vec<&str> = properties.notes.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["max.poll.records", "key.deserializer"]);
-    let mut options = FetchOptions::default();
-    properties.fetch(&mut options).unwrap();
-    assert_eq!(options.min_bytes, 7);
-}
-
-#[test]
-fn settings_reach_what_they_are_for() {
-    let properties = parse(&[
-        ("group.protocol", "consumer"),
-        ("group.remote.assignor", "range"),
-        ("group.instance.id", "w1"),
-        ("isolation.level", "read_uncommitted"),
-        ("compression.type", "zstd"),
-        ("linger.ms", "0"),
-        ("client.id", "me"),
-        ("request.timeout.ms", "1500"),
-    ])
+fn a_clients_file_is_understood() {
+    let settings = settings(
+        r#"bootstrap.servers=a:1, b:2
+security.protocol=SASL_SSL
+sasl.mechanism=SCRAM-SHA-512
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+  username="u" password="p=1;";
+ssl.truststore.location=/ca.pem
+ssl.endpoint.identification.algorithm=
+request.timeout.ms=1500
+group.id=g
+isolation.level=read_committed
+partition.assignment.strategy=org.apache.kafka.clients.consumer.CooperativeStickyAssignor,range
+auto.offset.reset=by_duration:P1DT2H
+acks=all
+compression.type=zstd
+max.poll.records=5
+"#,
+    )
     .unwrap();
-    let mut member = MemberOptions::new("g", crate::group::Subscription::topics(["t"]));
-    properties.member(&mut member).unwrap();
-    assert_eq!(member.protocol, Protocol::Consumer(Some("range".to_owned())));
-    assert_eq!(member.instance_id.as_deref(), Some("w1"));
-    let mut fetch = FetchOptions::default();
-    properties.fetch(&mut fetch).unwrap();
-    assert_eq!(fetch.isolation, Isolation::ReadUncommitted);
-    let producer = properties.producer().unwrap();
-    assert_eq!((producer.linger, producer.compression), (Some(Duration::ZERO), Some(Compression::Zstd)));
-    let config = client(&[("client.id", "me"), ("request.timeout.ms", "1500")]);
-    assert_eq!((config.client_id.as_str(), config.request_timeout), ("me", Duration::from_millis(1500)));
-    let cooperative = parse(&[(
-        "partition.assignment.strategy",
-        "org.apache.kafka.clients.consumer.CooperativeStickyAssignor,range",
-    )]);
-    cooperative.unwrap().member(&mut member).unwrap();
-    assert_eq!(member.protocol, Protocol::Classic(vec![Assignor::CooperativeSticky, Assignor::Range]));
+    assert_eq!(settings.client.bootstrap, ["a:1", "b:2"]);
+    assert_eq!(settings.client.request_timeout, Duration::from_millis(1500));
+    let tls = settings.client.security.tls.unwrap();
+    assert!(!tls.verify_host);
+    assert!(matches!(tls.authorities, Some(Pem::File(path)) if path == "/ca.pem"));
+    let Some(Sasl::Scram { hash: ScramHash::Sha512, username, password }) = settings.client.security.sasl
+    else {
+        panic!("{:?}", settings.client.security.sasl)
+    };
+    assert_eq!((username.as_str(), password.reveal()), ("u", "p=1;"));
+    let consumer = settings.consumer;
+    assert_eq!(consumer.group_id.as_deref(), Some("g"));
+    assert_eq!(consumer.isolation_level, Some(Isolation::ReadCommitted));
+    assert_eq!(consumer.partition_assignment_strategy, ["cooperative-sticky", "range"]);
+    assert_eq!(consumer.auto_offset_reset, Some(Reset::ByDuration(Duration::from_secs(93_600))));
+    assert_eq!(settings.producer.acks, Some(-1));
+    assert_eq!(settings.producer.compression_type.as_deref(), Some("zstd"));
+    assert_eq!(
+        settings.notes,
+        ["max.poll.records has no effect: memory and batches are bounded by Acme itself"]
+    );
 }
 
 #[test]
-fn a_properties_file_is_read_as_java_reads_it() {
-    let text = "# a comment\n! another\n\na=1\n b : 2\nc 3\nd=x\\\n   y\ne=\\tq\\\\\nf=\n";
-    let pairs = read_file(text);
-    let shown: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(shown, ["a=1", "b=2", "c=3", "d=xy", "e=\tq\\", "f="]);
+fn every_fault_is_said_with_its_remedy() {
+    let faults = settings(
+        "sasl.mechansim=PLAIN\nfetch.min.bytes=many\nisolation.level=dirty\nsecurity.protocol=SASL_SSL\n\
+         ssl.truststore.location=/t.jks\nmy.own=1",
+    )
+    .unwrap_err();
+    let all = faults.join("\n");
+    for expected in [
+        "unknown property \"sasl.mechansim\"; did you mean \"sasl.mechanism\"?",
+        "unknown property \"my.own\"; only names of Kafka's own clients are taken here",
+        "fetch.min.bytes is \"many\", which is no whole number from 0 on",
+        "isolation.level is \"dirty\", which is none of read_uncommitted, read_committed",
+        "ssl.truststore.type is JKS, Kafka's default; stores are read as PEM only; convert it",
+        "sasl.mechanism is not set",
+    ] {
+        assert!(all.contains(expected), "{expected} is not in\n{all}");
+    }
+    assert_eq!(faults.len(), 6, "{all}");
+}
+
+#[test]
+fn no_fault_and_no_debug_text_shows_a_password() {
+    let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n\
+                sasl.jaas.config=x.PlainLoginModule required username=\"u\" password=\"hunter2\"";
+    let faults = settings(text).unwrap_err().join("\n");
+    assert!(faults.contains("semicolon") && !faults.contains("hunter2"), "{faults}");
+    assert!(!format!("{:?}", Properties::parse(text)).contains("hunter2"));
+    let scram = format!("{};", text.replace("PLAIN\n", "SCRAM-SHA-256\n"));
+    let faults = settings(&scram).unwrap_err().join("\n");
+    assert!(faults.contains("PlainLoginModule, but SCRAM-SHA-256 needs ScramLoginModule"), "{faults}");
+}
+
+#[test]
+fn durations_are_those_of_java() {
+    assert_eq!(iso_duration("PT1H30M"), Some(Duration::from_secs(5_400)));
+    assert_eq!(iso_duration("p2dt0.5s"), Some(Duration::from_millis(172_800_500)));
+    for wrong in ["", "P", "PT", "1H", "PT1X", "PT1M1H", "P1.5D", "PT-1H"] {
+        assert_eq!(iso_duration(wrong), None, "{wrong}");
+    }
 }

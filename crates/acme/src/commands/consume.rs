@@ -6,10 +6,10 @@ use super::{note, print_all};
 use crate::kafka::consume::{Consume, From, Wanted, consume};
 use crate::kafka::failure::Failure;
 use crate::kafka::format::Format;
-use crate::kafka::given::Given;
-use crate::kafka::{Cluster, connect};
+use crate::kafka::{Cluster, connect, file};
 use acme_connect::SystemClock;
 use acme_kafka::Isolation;
+use acme_kafka::properties::Properties;
 use acme_types::{Clock, Diagnostic};
 use clap::Args;
 use std::io::{BufWriter, stdout};
@@ -208,11 +208,7 @@ impl ConsoleConsumer {
         }
         let formatter = match &self.formatter_config {
             None => Vec::new(),
-            Some(path) => {
-                let mut given = Given::default();
-                given.read(path)?;
-                given.into_pairs()
-            }
+            Some(path) => file(path)?.into_iter().collect(),
         };
         let properties = self.common.properties(&self.cluster, &mut format, &formatter)?;
         let wanted = match (&self.topic, &self.include) {
@@ -241,7 +237,7 @@ impl Common {
         cluster: &Cluster,
         format: &mut Format,
         formatter: &[(String, String)],
-    ) -> Result<Given, Failure> {
+    ) -> Result<Properties, Failure> {
         let classes =
             [("key.deserializer", &self.key_deserializer), ("value.deserializer", &self.value_deserializer)];
         let classes = classes.iter().filter_map(|(name, class)| Some((*name, class.as_deref()?)));
@@ -252,15 +248,15 @@ impl Common {
                 note(&format!("{said}\n"));
             }
         }
-        let mut properties = cluster.given()?;
+        let mut properties = cluster.properties()?;
         for (name, value) in self.command_property.iter().map(|text| pair(text)) {
             properties.set(name, value);
         }
         Ok(properties)
     }
 
-    fn isolation(&self, given: &Given) -> Result<Option<Isolation>, Failure> {
-        match self.isolation_level.as_deref().or(given.get("isolation.level")) {
+    fn isolation(&self) -> Result<Option<Isolation>, Failure> {
+        match self.isolation_level.as_deref() {
             None => Ok(None),
             Some("read_committed") => Ok(Some(Isolation::ReadCommitted)),
             Some("read_uncommitted") => Ok(Some(Isolation::ReadUncommitted)),
@@ -290,26 +286,28 @@ impl Common {
         Ok(self.from_beginning.then_some(From::Earliest))
     }
 
-    fn run(&self, wanted: Wanted, format: Format, properties: &Given) -> Result<ExitCode, Failure> {
+    fn run(&self, wanted: Wanted, format: Format, properties: &Properties) -> Result<ExitCode, Failure> {
         let wanted = match (wanted, self.partition) {
             (Wanted::Topic(topic), Some(partition)) => Wanted::Partition(topic, partition),
             (wanted, _) => wanted,
         };
-        let (isolation, from) = (self.isolation(properties)?, self.from()?);
+        let (isolation, from) = (self.isolation()?, self.from()?);
         let runtime = runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?;
         runtime.block_on(async {
             let (client, settings) = connect(properties, "console-consumer").await?;
+            let settings = settings.consumer;
+            let reset = settings.auto_offset_reset;
             let now_ms = SystemClock::start().now().0 / 1_000;
             let consume_this = Consume {
-                from: from.or(settings.reset.map(|reset| From::of(reset, now_ms))).unwrap_or(From::Latest),
-                group: self.group.clone().or(settings.group),
+                from: from.or(reset.map(|reset| From::of(reset, now_ms))).unwrap_or(From::Latest),
+                group: self.group.clone().or_else(|| settings.group_id.clone()),
                 messages_max: self.max_messages.and_then(|max| u64::try_from(max).ok()),
                 idle_max: self.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
                 // As Kafka's own tool and consumer.
-                isolation: isolation.unwrap_or(Isolation::ReadUncommitted),
+                isolation: isolation.or(settings.isolation_level).unwrap_or(Isolation::ReadUncommitted),
                 wanted,
                 format,
-                properties: settings.properties,
+                settings,
             };
             let mut out = BufWriter::with_capacity(64 * 1024, stdout());
             let (count, result) = consume(&client, &consume_this, &mut out, note).await;

@@ -5,8 +5,9 @@ use crate::kafka::Cluster;
 use crate::kafka::failure::Failure;
 use crate::kafka::groups::{About, Groups, List, delete, delete_offsets, describe, list};
 use crate::kafka::reset::{Reset, Scope, To, plan, reset};
-use crate::kafka::time::{datetime_ms, duration};
+use crate::kafka::time::datetime_ms;
 use acme_connect::SystemClock;
+use acme_kafka::properties::iso_duration;
 use acme_types::{Clock, Diagnostic};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
@@ -159,11 +160,11 @@ impl Offsets {
             return Ok(Some(To::Time(ms)));
         }
         if let Some(text) = &self.by_duration {
-            let ago = duration(text).ok_or_else(|| {
+            let duration = iso_duration(text).ok_or_else(|| {
                 Failure::user("Text cannot be parsed to a Duration", "write it as P1DT2H30M or PT15M")
             })?;
             let now_ms = SystemClock::start().now().0 / 1_000;
-            let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+            let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             return Ok(Some(To::Time(now_ms.saturating_sub(ago_ms).max(0))));
         }
         let plain =

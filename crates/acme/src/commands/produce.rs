@@ -5,11 +5,11 @@ use super::run::runtime;
 use super::tools::{Printed, misuse};
 use super::{note, print, print_all};
 use crate::kafka::failure::Failure;
-use crate::kafka::given::Given;
 use crate::kafka::lines::Lines;
 use crate::kafka::produce::{Produce, produce};
-use crate::kafka::{Cluster, connect};
+use crate::kafka::{Cluster, connect, file};
 use acme_kafka::ProducerOptions;
+use acme_kafka::properties::Properties;
 use acme_types::Diagnostic;
 use clap::Args;
 use serde_json::json;
@@ -125,7 +125,7 @@ impl ProduceLines {
             lines.set("key.separator", separator);
         }
         set(&mut lines, self.reader_property.iter().map(|text| pair(text)));
-        let mut given = self.cluster.given()?;
+        let mut given = self.cluster.properties()?;
         for (name, value) in self.command_property.iter().map(|text| pair(text)) {
             given.set(name, value);
         }
@@ -201,13 +201,11 @@ impl ConsoleProducer {
         }
         let mut lines = Lines::default();
         if let Some(path) = &self.reader_config {
-            let mut given = Given::default();
-            given.read(path)?;
-            let pairs = given.into_pairs();
+            let pairs: Vec<(String, String)> = file(path)?.into_iter().collect();
             set(&mut lines, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         }
         set(&mut lines, self.reader_property.iter().map(|text| pair(text)));
-        let mut given = self.cluster.given()?;
+        let mut given = self.cluster.properties()?;
         for (name, value) in [
             ("compression.type", &self.compression_codec),
             ("batch.size", &self.batch_size),
@@ -235,17 +233,22 @@ fn deprecated(name: &str, instead: &str) {
     ));
 }
 
-fn run(topic: &str, lines: Lines, sync: bool, given: &Given, printed: Printed) -> Result<ExitCode, Failure> {
+fn run(
+    topic: &str,
+    lines: Lines,
+    sync: bool,
+    given: &Properties,
+    printed: Printed,
+) -> Result<ExitCode, Failure> {
     lines.check()?;
     let runtime = runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?;
     let result = runtime.block_on(async {
         let (client, settings) = connect(given, "console-producer").await?;
-        let producer = settings.properties.producer().map_err(|fault| Failure::properties(&[fault]))?;
         let produce_this = Produce {
             topic: topic.to_owned(),
             lines,
             sync,
-            options: ProducerOptions::of(&producer),
+            options: ProducerOptions::of(&settings.producer),
             prompt: stdin().is_terminal() && stdout().is_terminal(),
         };
         produce(&client, produce_this, BufReader::with_capacity(64 * 1024, stdin()), stdout()).await

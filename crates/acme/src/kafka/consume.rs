@@ -2,11 +2,10 @@
 
 use super::failure::Failure;
 use super::format::Format;
-use super::given::Reset;
 use super::topics::pattern;
 use acme_kafka::admin::Resource;
 use acme_kafka::group::{Assignor, Event, Member, MemberOptions, OffsetAndMetadata, Protocol, Subscription};
-use acme_kafka::properties::Properties;
+use acme_kafka::properties::{ConsumerSettings, Reset};
 use acme_kafka::{
     At, Client, Error, ErrorCode, FetchOptions, Fetched, Fetcher, Isolation, Metadata, Position,
     TopicPartition,
@@ -57,8 +56,7 @@ pub(crate) struct Consume {
     pub(crate) idle_max: Option<Duration>,
     pub(crate) isolation: Isolation,
     pub(crate) format: Format,
-    /// Settings of the fetcher and the member.
-    pub(crate) properties: Properties,
+    pub(crate) settings: ConsumerSettings,
 }
 
 impl From {
@@ -83,15 +81,10 @@ pub(crate) async fn consume(
     out: &mut impl Write,
     note: impl Fn(&str),
 ) -> (u64, Result<(), Failure>) {
-    let mut options = FetchOptions::default();
-    if let Err(fault) = consume.properties.fetch(&mut options) {
-        return (0, Err(Failure::properties(&[fault])));
-    }
-    options.isolation = consume.isolation;
     let mut reading = Reading {
         client,
         consume,
-        fetcher: Fetcher::new(client.clone(), options),
+        fetcher: Fetcher::new(client.clone(), options(consume)),
         member: None,
         positions: BTreeMap::new(),
         clocks: BTreeMap::new(),
@@ -101,6 +94,18 @@ pub(crate) async fn consume(
     let result = reading.run(out).await;
     let result = reading.finish().await.and(result);
     (reading.count, result)
+}
+
+fn options(consume: &Consume) -> FetchOptions {
+    let (given, default) = (&consume.settings, FetchOptions::default());
+    FetchOptions {
+        isolation: consume.isolation,
+        max_wait: given.fetch_max_wait.unwrap_or(default.max_wait),
+        min_bytes: given.fetch_min_bytes.unwrap_or(default.min_bytes),
+        max_bytes: given.fetch_max_bytes.unwrap_or(default.max_bytes),
+        partition_max_bytes: given.max_partition_fetch_bytes.unwrap_or(default.partition_max_bytes),
+        ..default
+    }
 }
 
 struct Reading<'a, N> {
@@ -175,14 +180,14 @@ impl<N: Fn(&str)> Reading<'_, N> {
         }
         match &self.consume.group {
             Some(group) => {
-                self.member = Some(Member::join(self.client, self.options(group, regex)?));
+                self.member = Some(Member::join(self.client, self.options(group, regex)));
                 Ok(())
             }
             None => self.look(regex, true).await,
         }
     }
 
-    fn options(&self, group: &str, regex: Option<&Regex>) -> Result<MemberOptions, Failure> {
+    fn options(&self, group: &str, regex: Option<&Regex>) -> MemberOptions {
         let subscription = match (&self.consume.wanted, regex) {
             (Wanted::Topic(name) | Wanted::Partition(name, _), _) => Subscription::topics([name]),
             (Wanted::Matching(_), Some(regex)) => {
@@ -191,11 +196,23 @@ impl<N: Fn(&str)> Reading<'_, N> {
             }
             (Wanted::Matching(_), None) => Subscription::topics::<&str>([]),
         };
+        let given = &self.consume.settings;
         let mut options = MemberOptions::new(group, subscription);
-        // The first choice of Kafka's own consumer, whose groups we may join.
-        options.protocol = Protocol::Classic(vec![Assignor::Range]);
-        self.consume.properties.member(&mut options).map_err(|fault| Failure::properties(&[fault]))?;
-        Ok(options)
+        let assignors = given.partition_assignment_strategy.iter().filter_map(|name| Assignor::named(name));
+        let assignors: Vec<Assignor> = assignors.collect();
+        options.protocol = if given.group_protocol.as_deref() == Some("consumer") {
+            Protocol::Consumer(given.group_remote_assignor.clone())
+        } else if assignors.is_empty() {
+            // The first choice of Kafka's own consumer, whose groups we may join.
+            Protocol::Classic(vec![Assignor::Range])
+        } else {
+            Protocol::Classic(assignors)
+        };
+        options.instance_id.clone_from(&given.group_instance_id);
+        options.session_timeout = given.session_timeout.unwrap_or(options.session_timeout);
+        options.heartbeat_interval = given.heartbeat_interval.unwrap_or(options.heartbeat_interval);
+        options.rebalance_timeout = given.max_poll_interval.unwrap_or(options.rebalance_timeout);
+        options
     }
 
     /// Finds partitions that are not read yet. Those that come later are read from their beginning.

@@ -6,7 +6,6 @@ pub(crate) mod create;
 pub(crate) mod describe;
 pub(crate) mod failure;
 pub(crate) mod format;
-pub(crate) mod given;
 pub(crate) mod groups;
 pub(crate) mod java;
 pub(crate) mod lines;
@@ -16,10 +15,10 @@ pub(crate) mod reset;
 pub(crate) mod time;
 pub(crate) mod topics;
 
+use acme_kafka::properties::{Properties, Settings};
 use acme_kafka::{Client, Config};
 use clap::Args;
 use failure::Failure;
-use given::{Given, Settings};
 use std::time::Duration;
 
 /// How long a cluster may be looked for, and one operation may take with its repetitions, unless properties say
@@ -60,35 +59,46 @@ impl Said {
 
 impl Cluster {
     /// The properties of the file, and the servers.
-    pub(crate) fn given(&self) -> Result<Given, Failure> {
-        let mut given = Given::default();
-        if let Some(path) = &self.command_config {
-            given.read(path)?;
-        }
+    pub(crate) fn properties(&self) -> Result<Properties, Failure> {
+        let mut properties = match &self.command_config {
+            None => Properties::default(),
+            Some(path) => file(path)?,
+        };
         if let Some(servers) = &self.bootstrap_server {
-            given.set("bootstrap.servers", servers);
+            properties.set("bootstrap.servers", servers);
         }
-        Ok(given)
+        Ok(properties)
     }
 
     /// Connects for administration.
     pub(crate) async fn connect(&self, client_id: &str) -> Result<Client, Failure> {
-        let (client, _) = connect(&self.given()?, client_id).await?;
+        let (client, _) = connect(&self.properties()?, client_id).await?;
         Ok(client)
     }
 }
 
+/// The properties of a file.
+pub(crate) fn file(path: &str) -> Result<Properties, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::file(format!("{path}: {error}"), "name a file of Kafka's properties"))?;
+    Ok(Properties::parse(&text))
+}
+
 /// Connects with these properties; `client_id` is the name unless they have one.
-pub(crate) async fn connect(given: &Given, client_id: &str) -> Result<(Client, Settings), Failure> {
-    let mut config = Config::new(Vec::<String>::new());
-    client_id.clone_into(&mut config.client_id);
-    config.operation_timeout = PATIENCE;
-    let settings = given.settings(&mut config)?;
-    if config.bootstrap.is_empty() {
+pub(crate) async fn connect(properties: &Properties, client_id: &str) -> Result<(Client, Settings), Failure> {
+    let settings = properties.settings().map_err(|faults| Failure::properties(&faults))?;
+    if settings.client.bootstrap.is_empty() {
         return Err(Failure::missing(
             "--bootstrap-server must be specified",
             "add --bootstrap-server HOST:PORT",
         ));
     }
+    let named = properties.get("client.id").is_some();
+    let patient = properties.get("default.api.timeout.ms").is_some();
+    let config = Config {
+        client_id: if named { settings.client.client_id.clone() } else { client_id.to_owned() },
+        operation_timeout: if patient { settings.client.operation_timeout } else { PATIENCE },
+        ..settings.client.clone()
+    };
     Ok((Client::connect(config).await?, settings))
 }

@@ -1,6 +1,4 @@
-//! Points in time as `--to-datetime` takes them, and spans of time.
-
-use std::time::Duration;
+//! Points in time as `--to-datetime` takes them.
 
 /// Milliseconds since 1970 of `YYYY-MM-DDTHH:mm:SS.sss`, with `Z` or an offset such as `+02:00` behind it; without
 /// either it is UTC, as Kafka's own tools take it.
@@ -66,37 +64,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// A duration as ISO 8601 and `java.time.Duration` write it, without sign: `PnDTnHnMn.nS`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let upper = text.to_ascii_uppercase();
-    let rest = upper.strip_prefix('P')?;
-    let (days, time) = match rest.split_once('T') {
-        Some((_, "")) => return None,
-        Some((days, time)) => (days, time),
-        None => (rest, ""),
-    };
-    let mut seconds = 0.0_f64;
-    let mut found = false;
-    let mut take = |mut part: &str, units: &[(char, f64)]| -> Option<()> {
-        for (unit, length) in units {
-            if let Some((number, rest)) = part.split_once(*unit) {
-                let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-                // Only seconds may have a fraction.
-                if !plain || (*unit != 'S' && number.contains('.')) {
-                    return None;
-                }
-                seconds += number.parse::<f64>().ok()? * length;
-                found = true;
-                part = rest;
-            }
-        }
-        part.is_empty().then_some(())
-    };
-    take(days, &[('D', 86_400.0)])?;
-    take(time, &[('H', 3_600.0), ('M', 60.0), ('S', 1.0)])?;
-    if found { Duration::try_from_secs_f64(seconds).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,15 +84,6 @@ mod tests {
             ["2023-02-29T00:00:00", "2024-01-01", "2024-01-01T24:00:00", "soon", "2024-1x-01T00:00:00"]
         {
             assert_eq!(datetime_ms(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations_are_those_of_java() {
-        assert_eq!(duration("PT1H30M"), Some(Duration::from_secs(5_400)));
-        assert_eq!(duration("p2dt0.5s"), Some(Duration::from_millis(172_800_500)));
-        for wrong in ["", "P", "PT", "1H", "PT1X", "PT1M1H", "P1.5D", "PT-1H", "PTH"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
         }
     }
 }

@@ -13,8 +13,9 @@ use acme_kafka::{Client, Config, Error, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -218,7 +219,7 @@ impl Work {
         let client = Client::connect(Config::new(bootstrap.split(','))).await.unwrap();
         let member = Arc::new(Member::join(&client, options));
         *self.member.lock().unwrap() = Some(member.clone());
-        let mut giving: Vec<(tokio::time::Instant, Vec<TopicPartition>, Revocation)> = Vec::new();
+        let mut giving: Vec<(Instant, Vec<TopicPartition>, Revocation)> = Vec::new();
         loop {
             let next = giving.first().map(|(at, ..)| *at);
             tokio::select! {
@@ -243,7 +244,7 @@ impl Work {
                     Ok(Event::Revoking { partitions, done }) => {
                         self.register.note(&self.name, '-', &partitions);
                         if let Manner::Takes(time) = self.manner {
-                            giving.push((tokio::time::Instant::now() + time, partitions, done));
+                            giving.push((Instant::now() + time, partitions, done));
                         }
                     }
                     Err(error) => {

@@ -6,7 +6,8 @@ use acme_kafka::admin::NewTopic;
 use acme_kafka::group::{Assignor, Event, Member, Protocol, Subscription};
 use acme_kafka::{ErrorCode, TopicPartition};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn the_register_finds_two_owners_where_there_are_two() {
