@@ -4,6 +4,7 @@ mod consuming;
 mod faults;
 mod groups;
 mod offsets;
+mod producing;
 mod topics;
 
 use crate::harness::{Place, text};
@@ -31,6 +32,7 @@ pub struct Tool(&'static str, &'static str);
 pub const TOPICS: Tool = Tool("kafka-topics", "org.apache.kafka.tools.TopicCommand");
 pub const GROUPS: Tool =
     Tool("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand");
+pub const PRODUCER: Tool = Tool("kafka-console-producer", "org.apache.kafka.tools.ConsoleProducer");
 pub const CONSUMER: Tool = Tool("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer");
 
 impl Tool {
