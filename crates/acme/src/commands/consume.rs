@@ -1,7 +1,7 @@
 //! `acme consume TOPIC`, and `acme kafka-console-consumer`: the command of Kafka's distribution, word for word.
 
 use super::run::runtime;
-use super::tools::{Printed, misuse};
+use super::tools::{Printed, misuse, tell};
 use super::{note, print_all};
 use crate::kafka::consume::{Consume, From, Wanted, consume};
 use crate::kafka::failure::Failure;
@@ -295,6 +295,7 @@ impl Common {
         let runtime = runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?;
         runtime.block_on(async {
             let (client, settings) = connect(properties, "console-consumer").await?;
+            tell(&settings);
             let settings = settings.consumer;
             let reset = settings.auto_offset_reset;
             let now_ms = SystemClock::start().now().0 / 1_000;

@@ -2,7 +2,7 @@
 
 use super::consume::pair;
 use super::run::runtime;
-use super::tools::{Printed, misuse};
+use super::tools::{Printed, misuse, tell};
 use super::{note, print, print_all};
 use crate::kafka::failure::Failure;
 use crate::kafka::lines::Lines;
@@ -244,6 +244,7 @@ fn run(
     let runtime = runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?;
     let result = runtime.block_on(async {
         let (client, settings) = connect(given, "console-producer").await?;
+        tell(&settings);
         let produce_this = Produce {
             topic: topic.to_owned(),
             lines,

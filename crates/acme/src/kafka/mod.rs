@@ -69,12 +69,6 @@ impl Cluster {
         }
         Ok(properties)
     }
-
-    /// Connects for administration.
-    pub(crate) async fn connect(&self, client_id: &str) -> Result<Client, Failure> {
-        let (client, _) = connect(&self.properties()?, client_id).await?;
-        Ok(client)
-    }
 }
 
 /// The properties of a file.

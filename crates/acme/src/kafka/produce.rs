@@ -125,7 +125,13 @@ impl Writing {
             tokio::select! {
                 biased;
                 block = blocks.recv() => match block {
-                    Some(block) => self.block(&block, &mut written).await?,
+                    Some(block) => {
+                        if let Err(failure) = self.block(&block, &mut written).await {
+                            // What came before the fault is written.
+                            count(self.producer.flush().await?, &mut written);
+                            return Err(failure);
+                        }
+                    }
                     None => break,
                 },
                 polled = self.producer.poll() => polled?,
