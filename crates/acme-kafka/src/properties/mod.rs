@@ -157,6 +157,15 @@ impl fmt::Debug for Properties {
     }
 }
 
+impl IntoIterator for Properties {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<(String, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Properties {
     fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
         Self { entries: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }

@@ -40,10 +40,10 @@ pub(super) struct KafkaTopics {
     #[arg(long)]
     topic_id: Option<String>,
     /// The number of partitions.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     partitions: Option<String>,
     /// The number of replicas of each partition.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     replication_factor: Option<String>,
     /// The brokers of each partition, such as 1:2,2:3.
     #[arg(long)]

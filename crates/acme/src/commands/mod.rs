@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod consume;
 mod decommission;
 mod dry_run;
 mod error;
@@ -8,6 +9,7 @@ mod groups;
 mod json_schema;
 mod kafka_groups;
 mod kafka_topics;
+mod produce;
 mod run;
 mod slots;
 mod status;
@@ -23,7 +25,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The commands of Kafka's distribution that are taken word for word.
-const KAFKA_TOOLS: [&str; 2] = ["kafka-topics", "kafka-consumer-groups"];
+const KAFKA_TOOLS: [&str; 4] =
+    ["kafka-topics", "kafka-consumer-groups", "kafka-console-producer", "kafka-console-consumer"];
 
 /// Real-time data in one binary: pipelines from sources through transforms to destinations.
 #[derive(Parser)]
@@ -53,12 +56,22 @@ enum Command {
     Topics(topics::Topics),
     /// List, describe and delete consumer groups of a Kafka cluster, and set their offsets.
     Groups(groups::ConsumerGroups),
+    /// Write lines of standard input to a topic of a Kafka cluster.
+    Produce(Box<produce::ProduceLines>),
+    /// Print the records of a topic of a Kafka cluster.
+    Consume(Box<consume::ConsumeTopic>),
     /// As kafka-topics.sh of Kafka's distribution.
     #[command(name = "kafka-topics", infer_long_args = true)]
     KafkaTopics(Box<kafka_topics::KafkaTopics>),
     /// As kafka-consumer-groups.sh of Kafka's distribution.
     #[command(name = "kafka-consumer-groups", infer_long_args = true)]
     KafkaGroups(Box<kafka_groups::KafkaGroups>),
+    /// As kafka-console-producer.sh of Kafka's distribution.
+    #[command(name = "kafka-console-producer", infer_long_args = true)]
+    KafkaProducer(Box<produce::ConsoleProducer>),
+    /// As kafka-console-consumer.sh of Kafka's distribution.
+    #[command(name = "kafka-console-consumer", infer_long_args = true)]
+    KafkaConsumer(Box<consume::ConsoleConsumer>),
     /// Print the JSON Schema of pipeline files, for editors.
     JsonSchema,
     /// Explain an error code.
@@ -104,6 +117,10 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Explain(explain) => explain.execute(),
         Command::Topics(topics) => return exit(topics.execute()),
         Command::Groups(groups) => return exit(groups.execute()),
+        Command::Consume(consume) => return exit(consume.execute()),
+        Command::Produce(produce) => return exit(produce.execute()),
+        Command::KafkaProducer(tool) => return tool.execute(),
+        Command::KafkaConsumer(tool) => return tool.execute(),
         Command::KafkaTopics(tool) => return tool.execute(),
         Command::KafkaGroups(tool) => return tool.execute(),
         Command::JsonSchema => json_schema::execute(),

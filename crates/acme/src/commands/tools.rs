@@ -4,8 +4,9 @@ use super::run::runtime;
 use super::status::Output;
 use super::{note, print};
 use crate::kafka::failure::Failure;
-use crate::kafka::{Cluster, Said};
+use crate::kafka::{Cluster, Said, connect};
 use acme_kafka::Client;
+use acme_kafka::properties::Settings;
 use acme_types::Diagnostic;
 use clap::Args;
 use std::process::ExitCode;
@@ -31,9 +32,15 @@ pub(super) fn on_cluster(
     work: impl AsyncFnOnce(&Client) -> Result<Said, Failure>,
 ) -> Result<Said, Failure> {
     runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?.block_on(async {
-        let client = cluster.connect(client_id).await?;
+        let (client, settings) = connect(&cluster.properties()?, client_id).await?;
+        tell(&settings);
         work(&client).await
     })
+}
+
+/// Says which properties were accepted and mean nothing here.
+pub(super) fn tell(settings: &Settings) {
+    settings.notes.iter().for_each(|said| note(&format!("note: {said}\n")));
 }
 
 fn show(said: &Said) {

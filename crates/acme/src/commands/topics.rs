@@ -75,10 +75,10 @@ struct CreateTopic {
     /// Its name.
     topic: String,
     /// The number of partitions; the cluster's default without it.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     partitions: Option<i64>,
     /// The number of replicas of each partition; the cluster's default without it.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     replication_factor: Option<i64>,
     /// The brokers of each partition, such as 1:2,2:3.
     #[arg(long, value_name = "BROKERS", conflicts_with_all = ["partitions", "replication_factor"])]

@@ -70,7 +70,7 @@ pub(crate) async fn list(client: &Client, list: &List, as_json: bool) -> Result<
     let among =
         |words: &BTreeSet<String>, word: &str| words.is_empty() || words.contains(&word.to_lowercase());
     groups.retain(|group| among(&states, &group.state) && among(&types, &group.kind));
-    let or_unknown = |text: &str| if text.is_empty() { "Unknown".to_owned() } else { text.to_owned() };
+    let or_unknown = |text: &str| if text.is_empty() { "Unknown".to_owned() } else { capital(text) };
     if as_json {
         let all = groups.iter().map(
             |group| json!({ "group": group.group, "type": or_unknown(&group.kind), "state": or_unknown(&group.state) }),
@@ -95,6 +95,13 @@ pub(crate) async fn list(client: &Client, list: &List, as_json: bool) -> Result<
     line("GROUP", "TYPE", "STATE");
     groups.iter().for_each(|group| line(&group.group, &or_unknown(&group.kind), &or_unknown(&group.state)));
     Ok(Said::out(out))
+}
+
+/// With a large first letter: `classic` is `Classic` in tables.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
 }
 
 /// What `describe` shows.

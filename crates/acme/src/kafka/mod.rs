@@ -1,12 +1,16 @@
 //! What the commands do with a Kafka cluster: topics, groups, their offsets. The texts are those of the commands of
 //! Kafka's distribution, so that scripts that read them go on working.
 
+pub(crate) mod consume;
 pub(crate) mod create;
 pub(crate) mod describe;
 pub(crate) mod failure;
+pub(crate) mod format;
 pub(crate) mod groups;
 pub(crate) mod java;
+pub(crate) mod lines;
 pub(crate) mod members;
+pub(crate) mod produce;
 pub(crate) mod reset;
 pub(crate) mod time;
 pub(crate) mod topics;
@@ -58,27 +62,20 @@ impl Cluster {
     pub(crate) fn properties(&self) -> Result<Properties, Failure> {
         let mut properties = match &self.command_config {
             None => Properties::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::file(
-                        format!("{path}: {error}"),
-                        "name a file of client properties with --command-config",
-                    )
-                })?;
-                Properties::parse(&text)
-            }
+            Some(path) => file(path)?,
         };
         if let Some(servers) = &self.bootstrap_server {
             properties.set("bootstrap.servers", servers);
         }
         Ok(properties)
     }
+}
 
-    /// Connects for administration.
-    pub(crate) async fn connect(&self, client_id: &str) -> Result<Client, Failure> {
-        let properties = self.properties()?;
-        connect(&properties, client_id).await.map(|(client, _)| client)
-    }
+/// The properties of a file.
+pub(crate) fn file(path: &str) -> Result<Properties, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::file(format!("{path}: {error}"), "name a file of Kafka's properties"))?;
+    Ok(Properties::parse(&text))
 }
 
 /// Connects with these properties; `client_id` is the name unless they have one.

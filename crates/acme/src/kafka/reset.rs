@@ -143,8 +143,7 @@ async fn planned(client: &Client, group: &str, reset: &Reset, said: &mut Said) -
             let _ = writeln!(said.out, "\nError: No reset plan for group {group} found");
             said.failed = true;
         }
-        let there = existing(client, wanted.keys().cloned().collect(), said).await?;
-        let wanted = wanted.into_iter().filter(|(partition, _)| there.contains(partition)).collect();
+        all_exist(client, &wanted.keys().cloned().collect::<Vec<_>>()).await?;
         return within_log(client, wanted, said).await;
     }
     let partitions = match &reset.scope {
@@ -152,7 +151,7 @@ async fn planned(client: &Client, group: &str, reset: &Reset, said: &mut Said) -
         Scope::Topics(topics) => partitions_of(client, topics).await?,
         Scope::File => Vec::new(),
     };
-    let partitions = existing(client, partitions, said).await?;
+    all_exist(client, &partitions).await?;
     match &reset.to {
         To::Earliest => listed(client, partitions, At::Earliest).await,
         To::Latest => listed(client, partitions, At::Latest).await,
@@ -255,28 +254,24 @@ fn java_name(partition: &TopicPartition) -> String {
     format!("{}-{}", partition.topic, partition.partition)
 }
 
-/// Those partitions that there are; the others are told.
-async fn existing(
-    client: &Client,
-    partitions: Vec<TopicPartition>,
-    said: &mut Said,
-) -> Result<Vec<TopicPartition>, Failure> {
+/// Fails if one of the partitions does not exist.
+async fn all_exist(client: &Client, partitions: &[TopicPartition]) -> Result<(), Failure> {
     let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
     if topics.is_empty() {
-        return Ok(partitions);
+        return Ok(());
     }
     let topics: Vec<&str> = topics.into_iter().collect();
     let metadata = client.metadata(&topics).await?;
-    let (there, missing): (Vec<_>, Vec<_>) = partitions.into_iter().partition(|partition| {
-        let topic = metadata.topics.get(&partition.topic);
-        topic.is_some_and(|topic| topic.error.is_ok() && topic.partitions.contains_key(&partition.partition))
+    let missing = partitions.iter().filter(|partition| {
+        let topic = metadata.topics.get(&partition.topic).filter(|topic| topic.error.is_ok());
+        !topic.is_some_and(|topic| topic.partitions.contains_key(&partition.partition))
     });
-    if !missing.is_empty() {
-        let names: Vec<String> = missing.iter().map(java_name).collect();
-        let _ = writeln!(said.out, "\nError: The partitions \"{}\" do not exist", names.join(", "));
-        said.failed = true;
+    let missing: Vec<String> = missing.map(java_name).collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(there)
+    let said = format!("The partitions \"{}\" do not exist", missing.join(","));
+    Err(Failure::user(said, "`acme topics describe` shows a topic's partitions"))
 }
 
 /// The partitions of `orders` (all) and `orders:0,1`.

@@ -4,6 +4,8 @@ use super::Said;
 use super::failure::Failure;
 use acme_kafka::admin::Resource;
 use acme_kafka::{Client, ErrorCode, Metadata};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use regex::Regex;
 use serde_json::json;
 
@@ -110,17 +112,7 @@ pub(crate) async fn list(
 
 /// A topic's id as Kafka writes it: base64 for URLs.
 pub(crate) fn topic_id(id: acme_kafka::Uuid) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // 128 bits, and four zeros behind them, are 22 digits.
-    let mut bits = id.as_u128();
-    let digit = |bits: u128| char::from(DIGITS[(bits & 63) as usize]);
-    let mut text = vec![digit((bits & 3) << 4)];
-    bits >>= 2;
-    for _ in 0..21 {
-        text.push(digit(bits));
-        bits >>= 6;
-    }
-    text.iter().rev().collect()
+    URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
 /// What is to become of topics.
