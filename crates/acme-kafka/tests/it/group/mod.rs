@@ -228,10 +228,14 @@ impl Work {
                     match order {
                         // What a process does not do that is killed.
                         None | Some(Order::Die) => std::mem::forget(member),
-                        Some(Order::Leave) => match Arc::try_unwrap(member) {
-                            Ok(member) => member.leave().await,
-                            Err(_) => panic!("a test still has the member"),
-                        },
+                        Some(Order::Leave) => {
+                            // It stops working first: others may have the partitions before we hear that we have left.
+                            self.register.forget(&self.name);
+                            match Arc::try_unwrap(member) {
+                                Ok(member) => member.leave().await,
+                                Err(_) => panic!("a test still has the member"),
+                            }
+                        }
                     }
                     return;
                 }
