@@ -38,7 +38,7 @@ max.poll.records=5
     else {
         panic!("{:?}", settings.client.security.sasl)
     };
-    assert_eq!((username.as_str(), password.reveal().as_ref()), ("u", "p=1;"));
+    assert_eq!((username.as_str(), password.reveal()), ("u", "p=1;"));
     let consumer = settings.consumer;
     assert_eq!(consumer.group_id.as_deref(), Some("g"));
     assert_eq!(consumer.isolation_level, Some(Isolation::ReadCommitted));

@@ -98,7 +98,7 @@ async fn a_member_commits_in_the_middle_of_a_rebalance() {
         let b = Worker::start("b", &bootstrap, options(&group, &[&name], &protocol), &register);
         // Again and again while the group finds its new shape: what `a` has not given back is still its to commit.
         let mut offset = 0;
-        while register.counts().get("b").is_none() {
+        while !register.counts().contains_key("b") {
             let owned = member.owned();
             let offsets: Vec<_> = owned.iter().map(|partition| (partition.clone(), at(offset, ""))).collect();
             if let Err(error) = member.commit(&offsets).await {
