@@ -49,6 +49,14 @@ pub(crate) struct List {
     pub(crate) types: Option<String>,
 }
 
+impl List {
+    /// Finds words that are no states or types.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        filter(self.states.as_deref(), &STATES, "state")?;
+        filter(self.types.as_deref(), &TYPES, "type").map(drop)
+    }
+}
+
 /// The words of a filter, checked.
 fn filter(given: Option<&str>, known: &[&str], what: &str) -> Result<BTreeSet<String>, Failure> {
     let given = given.unwrap_or_default();
