@@ -118,8 +118,7 @@ impl ConsumeTopic {
             Wanted::Topic(self.topic.clone())
         };
         let work = || {
-            let mut format = Format::default();
-            format.json = self.printed.as_json();
+            let mut format = Format::new(self.printed.as_json());
             let properties = self.common.properties(&self.cluster, &mut format, &[])?;
             self.common.run(wanted, format, &properties)
         };
@@ -193,8 +192,7 @@ impl ConsoleConsumer {
     }
 
     fn run(&self) -> Result<ExitCode, Failure> {
-        let mut format = Format::default();
-        format.json = self.printed.as_json();
+        let mut format = Format::new(self.printed.as_json());
         match self.formatter.as_deref().map(|class| class.rsplit('.').next().unwrap_or_default()) {
             None | Some("DefaultMessageFormatter") => {}
             Some("NoOpMessageFormatter") => format.silent = true,

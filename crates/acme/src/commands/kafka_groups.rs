@@ -97,8 +97,7 @@ impl KafkaGroups {
     async fn run(&self, client: &Client) -> Result<Said, Failure> {
         let as_json = self.printed.as_json();
         if self.list {
-            let filters = List { states: self.state.clone(), types: self.r#type.clone() };
-            return list(client, &filters, as_json).await;
+            return list(client, &self.filters(), as_json).await;
         }
         if self.describe {
             let about = if self.members {
@@ -122,6 +121,10 @@ impl KafkaGroups {
         };
         let (execute, export) = (self.execute, self.which.export);
         reset(client, &Reset { groups: self.groups(), scope, to, execute, export }, as_json).await
+    }
+
+    fn filters(&self) -> List {
+        List { states: self.state.clone(), types: self.r#type.clone() }
     }
 
     fn groups(&self) -> Groups {
@@ -167,6 +170,7 @@ impl KafkaGroups {
             "delete-offsets" if self.group.is_empty() || self.which.topic.is_empty() => {
                 Err("Option [delete-offsets] takes the following options: [group], [topic]".to_owned())
             }
+            "list" => self.filters().check().map_err(|failure| failure.said),
             "reset-offsets" => self.check_reset(),
             _ => Ok(()),
         }

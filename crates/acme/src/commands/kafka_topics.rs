@@ -92,7 +92,7 @@ impl KafkaTopics {
         let result = on_cluster(&self.cluster, "acme-topics", async |client| {
             let which = Which::matching(self.topic.clone());
             if self.create {
-                create(client, &self.new()?, as_json).await
+                create(client, &self.wanted()?, as_json).await
             } else if self.alter {
                 alter(client, &self.change(which)?).await
             } else if self.list {
@@ -182,7 +182,7 @@ impl KafkaTopics {
         Ok(())
     }
 
-    fn new(&self) -> Result<Create, Failure> {
+    fn wanted(&self) -> Result<Create, Failure> {
         Ok(Create {
             name: self.topic.clone().unwrap_or_default(),
             partitions: number(self.partitions.as_deref(), "partitions")?,

@@ -109,7 +109,7 @@ pub(crate) struct Format {
     /// Nothing at all is printed.
     pub(crate) silent: bool,
     /// Lines of JSON instead.
-    pub(crate) json: bool,
+    json: bool,
 }
 
 impl Default for Format {
@@ -137,6 +137,11 @@ impl Default for Format {
 }
 
 impl Format {
+    /// What Kafka's tool prints by default, or lines of JSON.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, ..Self::default() }
+    }
+
     /// Sets a property of Kafka's formatter. The result is a note about one that means nothing.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<Option<String>, Failure> {
         let on = value.trim().eq_ignore_ascii_case("true");

@@ -49,6 +49,14 @@ pub(crate) struct List {
     pub(crate) types: Option<String>,
 }
 
+impl List {
+    /// Finds words that are no states or types.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        filter(self.states.as_deref(), &STATES, "state")?;
+        filter(self.types.as_deref(), &TYPES, "types").map(drop)
+    }
+}
+
 /// The words of a filter, checked.
 fn filter(given: Option<&str>, known: &[&str], what: &str) -> Result<BTreeSet<String>, Failure> {
     let given = given.unwrap_or_default();
@@ -58,14 +66,14 @@ fn filter(given: Option<&str>, known: &[&str], what: &str) -> Result<BTreeSet<St
         return Ok(words);
     }
     let known = known.join(", ");
-    let said = format!("Invalid {what} list '{given}'. Valid {what}s are: {known}");
+    let said = format!("Invalid {what} list '{given}'. Valid {}s are: {known}", what.trim_end_matches('s'));
     Err(Failure::user(said, format!("use some of {known}, with commas between them")))
 }
 
 /// `list`.
 pub(crate) async fn list(client: &Client, list: &List, as_json: bool) -> Result<Said, Failure> {
     let states = filter(list.states.as_deref(), &STATES, "state")?;
-    let types = filter(list.types.as_deref(), &TYPES, "type")?;
+    let types = filter(list.types.as_deref(), &TYPES, "types")?;
     let mut groups = consumers(client).await?;
     let among =
         |words: &BTreeSet<String>, word: &str| words.is_empty() || words.contains(&word.to_lowercase());

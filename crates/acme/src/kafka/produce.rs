@@ -103,7 +103,8 @@ fn read(
         let rest = block.split_off(whole);
         let lines = std::mem::replace(&mut block, rest);
         // Nobody listens any more once writing has failed.
-        if end && lines.is_empty() || !lines.is_empty() && sender.blocking_send(lines).is_err() || end {
+        let gone = !lines.is_empty() && sender.blocking_send(lines).is_err();
+        if gone || end {
             return Ok(());
         }
     }
