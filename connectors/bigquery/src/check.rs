@@ -10,6 +10,8 @@ use tonic::Code;
 
 /// Everything that is wrong.
 pub(crate) async fn all(sink: &mut BigQuerySink) -> Vec<Diagnostic> {
+    // Somebody waits for the answer.
+    sink.rest.patient = false;
     let found = inspect(sink).await;
     found.unwrap_or_else(|diagnostic| vec![diagnostic.at(&sink.settings.at)])
 }
@@ -50,7 +52,9 @@ async fn storage(sink: &mut BigQuerySink, name: &Name) -> Result<Option<Diagnost
     let stream = format!("{}/streams/_default", name.path());
     let mut message = Vec::new();
     wire::bytes(&mut message, 1, stream.as_bytes());
-    let reply = sink.storage()?.call(Method::Get, ("name", &stream), message, WHAT).await?;
+    let mut storage = sink.storage()?;
+    storage.patient = false;
+    let reply = storage.call(Method::Get, ("name", &stream), message, WHAT).await?;
     Ok(match reply {
         Err(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
             Some(fault::of_call(WHAT, &status).at(&sink.settings.at))

@@ -91,6 +91,8 @@ pub(crate) struct Storage {
     auth: Arc<Auth>,
     http: reqwest::Client,
     timeout: Duration,
+    /// Calls that fail are made again where that may help.
+    pub(crate) patient: bool,
 }
 
 /// A stream of requests and replies that is open.
@@ -123,7 +125,7 @@ impl Storage {
             endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(fault)?;
         }
         let grpc = Grpc::new(endpoint.connect_lazy());
-        Ok(Self { grpc, auth, http, timeout: settings.timeout })
+        Ok(Self { grpc, auth, http, timeout: settings.timeout, patient: true })
     }
 
     /// A call with one reply; `route` is the table or stream that it is about, `what` completes "BigQuery cannot …".
@@ -156,7 +158,7 @@ impl Storage {
                     renewed = true;
                     self.auth.forget().await;
                 }
-                code if fault::is_transient(code) => match backoff.wait() {
+                code if fault::is_transient(code) => match backoff.wait().filter(|_| self.patient) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(fault::of_call(what, &status)),
                 },

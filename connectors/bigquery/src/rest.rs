@@ -26,6 +26,8 @@ pub(crate) struct Rest {
     base: String,
     auth: Arc<Auth>,
     timeout: Duration,
+    /// Requests that fail are made again where that may help.
+    pub(crate) patient: bool,
 }
 
 /// A reply that is no error, or one that the caller asks about: 404 and 409.
@@ -73,7 +75,7 @@ impl Rest {
             Diagnostic::new(&codes::CONNECT, message)
                 .help("install the system's certificates (`ca-certificates`)")
         })?;
-        Ok(Self { http, base, auth, timeout: settings.timeout })
+        Ok(Self { http, base, auth, timeout: settings.timeout, patient: true })
     }
 
     /// Sends a request; `what` completes "BigQuery cannot …".
@@ -104,7 +106,7 @@ impl Rest {
             if fault.blame != Blame::Remote {
                 return Err(fault);
             }
-            let Some(wait) = backoff.wait() else { return Err(fault) };
+            let Some(wait) = backoff.wait().filter(|_| self.patient) else { return Err(fault) };
             tokio::time::sleep(wait).await;
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::harness::{Life, documents, keys, make, unwrapped};
 use crate::server::Dataset;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_table_decodes_the_documents_by_its_own_columns() {
@@ -125,4 +126,12 @@ async fn the_check_names_what_is_wrong() {
     assert!(key.contains("no column \"name\", which is part of the key"), "{key}");
     let nowhere = check(&keys(&dataset, "t", "").replace("table: checked", "table: nowhere")).await;
     assert!(nowhere.contains("run: bq mk --dataset lab:nowhere"), "{nowhere}");
+    let away = |text: String, port: &str| text.replace(port, "127.0.0.1:1");
+    let rest = dataset.rest.trim_start_matches("http://");
+    for (port, words) in [(rest, "cannot connect to http://127.0.0.1:1"), (&*dataset.storage, "onnect")] {
+        let keys = away(keys(&dataset, "t", ""), port);
+        let found = tokio::time::timeout(Duration::from_secs(30), check(&keys)).await;
+        let found = found.expect("it does not wait for what is not there");
+        assert!(found.contains(words) && found.contains("p.yaml:"), "{found}");
+    }
 }
