@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("acme-connect", &["acme-types", "acme-formats"]),
     ("acme-flow", &["acme-types", "acme-connect"]),
     ("acme-plan", &["acme-types", "acme-spec", "acme-formats", "acme-connect", "acme-flow"]),
+    ("connector-kafka", &["acme-types", "acme-formats", "acme-connect", "acme-kafka"]),
     ("connector-", &["acme-types", "acme-formats", "acme-connect"]),
     ("acme-lab", &[]),
     ("xtask", &["acme-lab"]),

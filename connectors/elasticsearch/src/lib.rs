@@ -6,7 +6,6 @@
 //! a key get an id from the server, so that a repeated request doubles them: at least once.
 
 mod bulk;
-mod cell;
 mod client;
 mod config;
 mod index;

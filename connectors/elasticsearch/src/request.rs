@@ -2,10 +2,9 @@
 //!
 //! Source: Elasticsearch reference, "Bulk API"; "Index API", versioning.
 
-use crate::cell::{Cell, Found};
 use crate::config::{Settings, Truncate};
 use crate::index_name::{self, IndexName, Part};
-use acme_connect::{Encoded, Fate, Fates, Rows};
+use acme_connect::{Cell, Encoded, Fate, Fates, Found, Rows};
 use acme_types::Diagnostic;
 use acme_types::batch::{META_PREFIX, OPERATION, VERSION};
 use arrow::array::{Array, AsArray, Int64Array, StringViewArray};

@@ -34,6 +34,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         sink: AnySink::Plain(Box::new(sink)),
         format: Some(Format::Json),
         reads,
+        computed: Vec::new(),
         change,
         delivery,
     })

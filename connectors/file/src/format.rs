@@ -1,6 +1,6 @@
 //! How the records of a file look: `format:` and `csv:`, which the source and the destination share.
 
-use acme_connect::Format;
+use acme_connect::{Format, csv};
 use acme_formats::csv::{Dialect, first_record, whole_records};
 use acme_types::{Config, Diagnostic, Field, Kind, Place, codes};
 use std::sync::Arc;
@@ -16,25 +16,15 @@ pub(crate) const CSV: Field =
     Field::optional("csv", Kind::Object(DIALECT), "How CSV is written; default: as RFC 4180 has it.");
 
 const DIALECT: &[Field] = &[
-    Field::defaulted(
-        "delimiter",
-        Kind::Text,
-        ",",
-        "What stands between two fields: one ASCII character; `\\t` is a tab.",
-    ),
-    Field::defaulted(
-        "quote",
-        Kind::Text,
-        "\"",
-        "What stands around fields that hold delimiters or line ends: one ASCII character, or `none`.",
-    ),
+    csv::DELIMITER,
+    csv::QUOTE,
     Field::defaulted(
         "header",
         Kind::Bool,
         "true",
         "The first record of each file holds the names of the fields.",
     ),
-    Field::optional("null", Kind::Text, "The unquoted text that means NULL; default: the empty field."),
+    csv::NULL,
 ];
 
 /// The format of an item.
@@ -46,47 +36,10 @@ pub(crate) fn format(config: &Config) -> Result<Format, Diagnostic> {
             let diagnostic = Diagnostic::new(&codes::BAD_VALUE, message).help("add `format: csv`");
             Err(config.blame("csv", diagnostic))
         }
-        Some(csv) => dialect(csv).map(Format::Csv),
+        Some(keys) => csv::dialect(keys).map(Format::Csv),
         None if is_csv => Ok(Format::Csv(Dialect::default())),
         None => Ok(Format::Json),
     }
-}
-
-fn dialect(csv: &Config) -> Result<Dialect, Diagnostic> {
-    let byte = |key: &str| {
-        let text = csv.text(key).map_or("", |text| text.as_str());
-        match text {
-            "\\t" | "tab" => Ok(b'\t'),
-            _ if text.len() == 1 && text.is_ascii() && !matches!(text, "\n" | "\r" | "\0") => {
-                Ok(text.as_bytes()[0])
-            }
-            _ => {
-                let message =
-                    format!("\"{key}\" must be one ASCII character, not \"{}\"", text.escape_debug());
-                Err(csv.blame(key, Diagnostic::new(&codes::BAD_VALUE, message)))
-            }
-        }
-    };
-    let delimiter = byte("delimiter")?;
-    let quote = match csv.text("quote").map(String::as_str) {
-        Some("none") => None,
-        _ => Some(byte("quote")?),
-    };
-    if quote == Some(delimiter) {
-        let message = "the delimiter and the quote are the same character";
-        return Err(csv.blame("quote", Diagnostic::new(&codes::BAD_VALUE, message)));
-    }
-    let null = csv.text("null").cloned().unwrap_or_default();
-    let special = |c: char| {
-        matches!(c, '\n' | '\r')
-            || c == char::from(delimiter)
-            || quote.is_some_and(|quote| c == char::from(quote))
-    };
-    if null.contains(special) {
-        let message = "the text for NULL cannot hold the delimiter, the quote or a line end";
-        return Err(csv.blame("null", Diagnostic::new(&codes::BAD_VALUE, message)));
-    }
-    Ok(Dialect { delimiter, quote, header: csv.bool("header").copied().unwrap_or(true), null })
 }
 
 /// How a file is cut into records.

@@ -19,7 +19,7 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
     let sink = AnySink::Plain(Box::new(Null));
     let (change, delivery) = (SPEC.change, SPEC.delivery);
-    Ok(SinkParts { sink, format: None, reads: Vec::new(), change, delivery })
+    Ok(SinkParts { sink, format: None, reads: Vec::new(), computed: Vec::new(), change, delivery })
 }
 
 struct Null;

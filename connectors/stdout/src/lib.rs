@@ -22,7 +22,14 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
     let sink = AnySink::Plain(Box::new(Stdout));
     let (change, delivery) = (SPEC.change, SPEC.delivery);
-    Ok(SinkParts { sink, format: Some(Format::Json), reads: Vec::new(), change, delivery })
+    Ok(SinkParts {
+        sink,
+        format: Some(Format::Json),
+        reads: Vec::new(),
+        computed: Vec::new(),
+        change,
+        delivery,
+    })
 }
 
 struct Stdout;

@@ -5,7 +5,7 @@ use crate::source::DynSource;
 use acme_formats::Encode;
 use acme_formats::csv::{self, CsvEncoder};
 use acme_formats::json::JsonEncoder;
-use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Shape, Spec};
+use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Place, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use std::sync::Arc;
 
@@ -109,6 +109,9 @@ pub struct SinkParts {
     pub format: Option<Format>,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
     pub reads: Vec<String>,
+    /// SQL expressions over its rows that it reads by itself, with the places where they are written; [`Shape::computed`] says
+    /// where their values are.
+    pub computed: Vec<(String, Place)>,
     /// The most that it takes as it is configured.
     pub change: Change,
     /// What it promises as it is configured.

@@ -3,7 +3,9 @@
 //! It knows no external system. A connector is a [`Connector`]: its `SPEC`, and one function that makes a [`Source`] or
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
+mod cell;
 mod connector;
+pub mod csv;
 mod extent;
 mod failpoint;
 mod os;
@@ -11,8 +13,10 @@ mod retry;
 mod shared;
 mod sink;
 mod source;
+mod splits;
 
 pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
+pub use cell::{Cell, Found};
 pub use connector::{Connector, Content, Context, Format, Maker, SinkParts, SourceParts, StreamInfo};
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
@@ -21,6 +25,7 @@ pub use retry::Backoff;
 pub use shared::{Membership, OffsetTransaction, SharedSource};
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
 pub use source::{DynSource, Read, Source};
+pub use splits::{SplitProgress, SplitTable};
 
 /// A boxed future, as the object-safe forms of the contracts return it: one allocation a batch.
 pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,6 +1,6 @@
 //! The contract of a source.
 
-use crate::{Extent, Pending, SharedSource, StreamInfo};
+use crate::{Extent, Pending, SharedSource, SplitTable, StreamInfo};
 use acme_types::{Chunk, Diagnostic, Positions, SplitId};
 use std::sync::Arc;
 
@@ -65,6 +65,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Where it shows its splits and how far they are read; only for people.
+    fn splits(&self) -> Option<Arc<SplitTable>> {
+        None
+    }
+
     /// Whether it begins with a copy that is made again, as a new one, when it was interrupted: a destination that only adds rows
     /// then shows some of them twice.
     fn may_repeat_its_copy(&self) -> bool {
@@ -95,6 +100,8 @@ pub trait DynSource: Send {
     fn open<'a>(&'a mut self, from: &'a Positions) -> Pending<'a, Result<Positions, Diagnostic>>;
     /// [`Source::extent`]
     fn extent(&self) -> Option<Arc<Extent>>;
+    /// [`Source::splits`]
+    fn splits(&self) -> Option<Arc<SplitTable>>;
     /// [`Source::may_repeat_its_copy`]
     fn may_repeat_its_copy(&self) -> bool;
     /// [`Source::shared`]
@@ -117,6 +124,9 @@ impl<S: Source> DynSource for S {
     }
     fn extent(&self) -> Option<Arc<Extent>> {
         Source::extent(self)
+    }
+    fn splits(&self) -> Option<Arc<SplitTable>> {
+        Source::splits(self)
     }
     fn may_repeat_its_copy(&self) -> bool {
         Source::may_repeat_its_copy(self)

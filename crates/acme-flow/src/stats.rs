@@ -1,7 +1,9 @@
 //! Counts of one run, written by the lanes and read by whoever shows them.
 
-use acme_connect::{Extent, Unit};
+use crate::driver::JobSource;
+use acme_connect::{Extent, SplitProgress, SplitTable, Unit};
 use acme_types::EventTime;
+use acme_types::SplitId;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,6 +83,8 @@ pub struct Stats {
     pub retries: Counter,
     /// How far the sources are that know how much they have to read.
     extents: Mutex<Vec<Arc<Extent>>>,
+    /// The splits of the sources that show them.
+    splits: Mutex<Vec<(Arc<str>, Arc<SplitTable>)>>,
 }
 
 impl Stats {
@@ -100,12 +104,33 @@ impl Stats {
             commits: Counter::default(),
             retries: Counter::default(),
             extents: Mutex::default(),
+            splits: Mutex::default(),
         }
     }
 
     /// Shows the sources of a job that begins.
-    pub(crate) fn watch(&self, extents: Vec<Arc<Extent>>) {
+    pub(crate) fn watch(&self, sources: &[JobSource]) {
+        let extents = sources.iter().filter_map(|job| job.source.extent()).collect();
         *self.extents.lock().unwrap_or_else(PoisonError::into_inner) = extents;
+        let splits =
+            sources.iter().filter_map(|job| Some((job.name.clone(), job.source.splits()?))).collect();
+        *self.splits.lock().unwrap_or_else(PoisonError::into_inner) = splits;
+    }
+
+    /// How far each split of those sources is that show them, with the name of the source; `None` where none does.
+    #[must_use]
+    pub fn splits(&self) -> Option<Vec<(Arc<str>, SplitId, SplitProgress)>> {
+        let tables = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        if tables.is_empty() {
+            return None;
+        }
+        let mut all = Vec::new();
+        for (source, table) in tables.iter() {
+            all.extend(
+                table.lock().iter().map(|(split, progress)| (source.clone(), split.clone(), *progress)),
+            );
+        }
+        Some(all)
     }
 
     /// What the sources that count so have read of what they have to read, and about how much that is; `None` when they have

@@ -1,10 +1,18 @@
 //! Administration: topics, their settings and partitions, deleting records.
 
+mod topics;
+
+pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
+
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::text;
-use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -29,13 +37,16 @@ pub struct NewTopic {
     pub replication_factor: i16,
     /// Settings by name.
     pub configs: BTreeMap<String, String>,
+    /// The brokers of each partition, from partition 0 on; empty leaves them to the cluster.
+    pub assignments: Vec<Vec<i32>>,
 }
 
 impl NewTopic {
     /// A topic with the cluster's default replication and settings.
     #[must_use]
     pub fn new(name: impl Into<String>, partitions: i32) -> Self {
-        Self { name: name.into(), partitions, replication_factor: -1, configs: BTreeMap::new() }
+        let (name, configs, assignments) = (name.into(), BTreeMap::new(), Vec::new());
+        Self { name, partitions, replication_factor: -1, configs, assignments }
     }
 
     /// With a setting.
@@ -89,7 +100,13 @@ impl Client {
         let config = |(name, value): (&String, &String)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
         };
+        let brokers = |(number, brokers): (i32, &Vec<i32>)| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(number)
+                .with_broker_ids(brokers.iter().map(|id| (*id).into()).collect())
+        };
         let wanted = CreatableTopic::default()
+            .with_assignments((0..).zip(&topic.assignments).map(brokers).collect())
             .with_name(TopicName(text(&topic.name)))
             .with_num_partitions(topic.partitions)
             .with_replication_factor(topic.replication_factor)
@@ -128,10 +145,23 @@ impl Client {
     /// # Errors
     /// INVALID_PARTITIONS if it has as many already, and the like.
     pub async fn create_partitions(&self, name: &str, count: i32) -> Result<()> {
+        self.create_partitions_at(name, count, &[]).await
+    }
+
+    /// The same, and says which brokers get each of the new partitions; with none the cluster decides.
+    ///
+    /// # Errors
+    /// As [`Self::create_partitions`], and INVALID_REPLICA_ASSIGNMENT.
+    pub async fn create_partitions_at(&self, name: &str, count: i32, brokers: &[Vec<i32>]) -> Result<()> {
+        let assignment = |brokers: &Vec<i32>| {
+            CreatePartitionsAssignment::default()
+                .with_broker_ids(brokers.iter().map(|id| (*id).into()).collect())
+        };
+        let assignments = brokers.iter().map(assignment).collect();
         let topic = CreatePartitionsTopic::default()
             .with_name(TopicName(text(name)))
             .with_count(count)
-            .with_assignments(None);
+            .with_assignments(Some(assignments).filter(|_| !brokers.is_empty()));
         let request = CreatePartitionsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(self.admin_timeout_ms());

@@ -6,7 +6,8 @@
 //! ```text
 //! config ─► client ─┬─ pool ─► connection (TLS, SASL, versions; pipelined, bounded)
 //!                   ├─ metadata (leaders), coordinators
-//!                   └─ offsets, admin
+//!                   ├─ group (members, committed offsets)
+//!                   └─ offsets, admin, fetch, produce ─► records
 //! ```
 
 pub mod admin;
@@ -14,12 +15,19 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod fetch;
+pub mod group;
 pub mod offsets;
+pub mod produce;
+pub mod properties;
+pub mod records;
 mod wire;
 
 pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
 pub use config::{Config, Sasl, Security, Tls};
 pub use error::{Class, Error, ErrorCode, Result};
+pub use fetch::{FetchOptions, Fetched, Fetcher, Position};
 pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
+pub use produce::{Delivery, Producer, ProducerOptions};
 pub use uuid::Uuid;

@@ -4,15 +4,12 @@
 //! what it reads from is [`Checked`]: a count or length that is larger than the bytes that remain ends the decoding.
 //! Only flexible versions are used (KIP-482), in which every count is a varint.
 
-#![allow(dead_code, reason = "parts are for fetching and producing, which come next")]
-
 use crate::error::{Error, Result};
 use bytes::{Buf, Bytes, BytesMut, TryGetError};
 use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::buf::ByteBuf;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes, VersionRange};
 use std::ops::Range;
-use uuid::Uuid;
 
 /// Tag numbers may be larger than the bytes that remain; they are never this large.
 const TAG_MAX: usize = 1_000;
@@ -187,24 +184,12 @@ impl Reader {
         Self { bytes }
     }
 
-    pub(crate) fn i8(&mut self) -> Result<i8, Short> {
-        Ok(self.bytes.try_get_i8()?)
-    }
-
     pub(crate) fn i16(&mut self) -> Result<i16, Short> {
         Ok(self.bytes.try_get_i16()?)
     }
 
     pub(crate) fn i32(&mut self) -> Result<i32, Short> {
         Ok(self.bytes.try_get_i32()?)
-    }
-
-    pub(crate) fn i64(&mut self) -> Result<i64, Short> {
-        Ok(self.bytes.try_get_i64()?)
-    }
-
-    pub(crate) fn uuid(&mut self) -> Result<Uuid, Short> {
-        Ok(Uuid::from_u128(self.bytes.try_get_u128()?))
     }
 
     /// An unsigned varint of at most 32 bits.
@@ -220,25 +205,6 @@ impl Reader {
         Err(Short)
     }
 
-    /// The number of elements of a compact array whose elements take at least `each` bytes; `None` is null.
-    pub(crate) fn count(&mut self, each: usize) -> Result<Option<usize>, Short> {
-        let Some(count) = (self.varint()? as usize).checked_sub(1) else { return Ok(None) };
-        if count.saturating_mul(each.max(1)) > self.bytes.len() { Err(Short) } else { Ok(Some(count)) }
-    }
-
-    /// A compact, nullable field of bytes: a slice of the buffer.
-    pub(crate) fn blob(&mut self) -> Result<Option<Bytes>, Short> {
-        match self.count(1)? {
-            None => Ok(None),
-            Some(length) => Ok(Some(self.bytes.split_to(length))),
-        }
-    }
-
-    /// A compact string.
-    pub(crate) fn string(&mut self) -> Result<StrBytes, Short> {
-        StrBytes::from_utf8(self.blob()?.ok_or(Short)?).map_err(|_| Short)
-    }
-
     /// A string with a length of two bytes, as the versions before KIP-482 have it.
     pub(crate) fn short_string(&mut self) -> Result<StrBytes, Short> {
         let length = usize::try_from(self.i16()?).map_err(|_| Short)?;
@@ -250,21 +216,13 @@ impl Reader {
 
     /// Skips the tagged fields.
     pub(crate) fn tags(&mut self) -> Result<(), Short> {
-        self.each_tag(|_, _| Ok(()))
-    }
-
-    /// Hands each tagged field to `with`.
-    pub(crate) fn each_tag(
-        &mut self,
-        mut with: impl FnMut(u32, Self) -> Result<(), Short>,
-    ) -> Result<(), Short> {
         for _ in 0..self.varint()? {
-            let tag = self.varint()?;
+            self.varint()?;
             let length = self.varint()? as usize;
             if length > self.bytes.len() {
                 return Err(Short);
             }
-            with(tag, Self::new(self.bytes.split_to(length)))?;
+            self.bytes.advance(length);
         }
         Ok(())
     }

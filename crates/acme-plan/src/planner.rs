@@ -15,7 +15,7 @@ use acme_formats::csv::CsvDecoder;
 use acme_formats::json::{As, Decoder};
 use acme_formats::{Decode, TypedDecoder};
 use acme_spec::{Input, Item, PipelineSpec};
-use acme_types::batch::json_field;
+use acme_types::batch::{META_PREFIX, json_field};
 use acme_types::codes::{BAD_VALUE, SQL, UNKNOWN_FIELD};
 use acme_types::{Change, Diagnostic, DocumentPath, Place, Shape};
 use arrow::datatypes::{DataType, Field};
@@ -29,6 +29,8 @@ pub struct DestinationInfo {
     pub format: Option<Format>,
     /// Fields that it reads by itself.
     pub reads: Vec<String>,
+    /// Expressions that it reads by itself.
+    pub computed: Vec<(String, Place)>,
     /// Whether it applies changes of rows, or only adds rows.
     pub change: Change,
 }
@@ -128,16 +130,62 @@ impl Planner<'_> {
         }
         for (sink, inputs) in spec.graph.destinations.iter().enumerate() {
             if inputs.contains(&input) {
-                let shape = self.shape(sink, stream);
+                let mut shape = self.shape(sink, stream);
+                let computed = self.computed(sink, stream, &mut shape);
+                let shape = Arc::new(shape);
                 self.outlets.push(Outlet {
                     sink,
-                    shape: Arc::new(shape),
+                    shape: shape.clone(),
                     format: self.destinations[sink].format.clone(),
                 });
-                targets.push(Target::Outlet(self.outlets.len() - 1));
+                let outlet = Target::Outlet(self.outlets.len() - 1);
+                targets.push(match computed.is_empty() {
+                    true => outlet,
+                    false => {
+                        let name = spec.destinations[sink].name.as_str().into();
+                        let (operator, outputs) = (Operator::Map(computed), vec![vec![outlet]]);
+                        self.steps.push(Step { name, operator, shape, outputs });
+                        Target::Step(self.steps.len() - 1)
+                    }
+                });
             }
         }
         targets
+    }
+
+    /// The expressions that a destination reads by itself: what is still to be computed of them, in hidden columns.
+    fn computed(
+        &mut self,
+        sink: usize,
+        stream: &Stream,
+        shape: &mut Shape,
+    ) -> Vec<(Arc<Field>, Arc<dyn acme_flow::Expr>)> {
+        let mut columns = Vec::new();
+        for (number, (text, at)) in self.destinations[sink].computed.clone().into_iter().enumerate() {
+            if let Some(column) = open_column(&text, stream)
+                && let Origin::Open(field) = &column.origin
+            {
+                let wanted = self.fields.want(DocumentPath::field(field), As::Scalar, &at);
+                let column = wanted.map_err(|diagnostic| self.found.push(diagnostic));
+                shape.computed.extend(column.map(|column| column.internal));
+                continue;
+            }
+            let Some(resolved) = self.resolve(&text, stream, None, &at) else { continue };
+            if let Some(column) = &resolved.column {
+                shape.computed.push(column.internal.clone());
+                continue;
+            }
+            let internal = format!("{META_PREFIX}computed.{sink}.{number}");
+            let field = match resolved.json {
+                true => json_field(&internal),
+                false => Field::new(internal.clone(), resolved.data_type.clone(), true),
+            };
+            if let Some(expr) = self.compile(resolved, &at) {
+                columns.push((Arc::new(field), expr));
+                shape.computed.push(internal);
+            }
+        }
+        columns
     }
 
     /// What a destination delivers, with the columns of the fields that it reads by itself.
@@ -190,7 +238,13 @@ impl Planner<'_> {
             };
             columns.push((column.name.clone(), internal));
         }
-        Shape { columns, document: stream.document.clone(), reads: Vec::new(), key: stream.key.clone() }
+        Shape {
+            columns,
+            document: stream.document.clone(),
+            reads: Vec::new(),
+            computed: Vec::new(),
+            key: stream.key.clone(),
+        }
     }
 
     fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {

@@ -46,6 +46,8 @@ pub struct Shape {
     /// The fields that the destination reads by itself, such as its key: name and column. The column is NULL where the row
     /// has no such field.
     pub reads: Vec<(String, String)>,
+    /// The columns of the expressions that the destination reads by itself, in their order.
+    pub computed: Vec<String>,
     /// The columns of the batch that identify a row, in streams of changes; empty where the source knows none. A step may have
     /// removed one of them from `columns`.
     pub key: Vec<String>,

@@ -9,6 +9,8 @@ pub static CONNECTORS: &[&Connector] = &[
     &connector_file::SOURCE,
     &connector_file::DESTINATION,
     &connector_generator::SOURCE,
+    &connector_kafka::SOURCE,
+    &connector_kafka::DESTINATION,
     &connector_null::DESTINATION,
     &connector_postgres::SOURCE,
     &connector_postgres::DESTINATION,

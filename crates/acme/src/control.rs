@@ -7,7 +7,7 @@ use crate::progress::seconds_left;
 use acme_connect::Unit;
 use acme_flow::Stats;
 use acme_flow::driver::Stop;
-use acme_types::{Clock, Diagnostic, disk_fault};
+use acme_types::{Clock, Diagnostic, SplitId, disk_fault};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fs;
@@ -54,6 +54,23 @@ pub(crate) struct Status {
     pub(crate) expected_bytes: Option<u64>,
     #[serde(default)]
     pub(crate) seconds_left: Option<u64>,
+    /// The splits that this run reads; absent where no source has many.
+    #[serde(default)]
+    pub(crate) splits: Option<Vec<Split>>,
+}
+
+/// One split of a source, such as a partition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Split {
+    pub(crate) source: String,
+    pub(crate) split: String,
+    /// The next offset to be read.
+    pub(crate) offset: u64,
+    /// The offset behind the last record.
+    pub(crate) end: u64,
+    pub(crate) lag_records: u64,
+    /// How old the oldest record is that is not read, at most; 0 at the end.
+    pub(crate) lag_ms: Option<u64>,
 }
 
 impl Status {
@@ -77,6 +94,7 @@ impl Status {
             read_bytes: None,
             expected_bytes: None,
             seconds_left: None,
+            splits: None,
         }
     }
 }
@@ -122,7 +140,24 @@ impl Monitor {
             expected_bytes: bytes.map(|(_, total)| total),
             // `None` is the smallest: what is known of one kind of source counts.
             seconds_left: rows.and_then(left).max(bytes.and_then(left)),
+            splits: self.splits(),
         }
+    }
+
+    fn splits(&self) -> Option<Vec<Split>> {
+        let now_ms = self.clock.now().0 / 1000;
+        let all = self.stats.splits()?.into_iter().map(|(source, SplitId(split), progress)| Split {
+            source: source.to_string(),
+            split,
+            offset: progress.offset,
+            end: progress.end,
+            lag_records: progress.lag(),
+            lag_ms: match progress.lag() {
+                0 => Some(0),
+                _ => progress.written_ms.map(|written| u64::try_from(now_ms - written).unwrap_or(0)),
+            },
+        });
+        Some(all.collect())
     }
 
     async fn sample(&self) {

@@ -4,6 +4,7 @@ pub mod commands;
 mod connectors;
 mod control;
 mod environment;
+mod kafka;
 mod pipeline;
 mod progress;
 pub mod reference;

@@ -1,12 +1,11 @@
 //! The binary: one file for each command, the one list of connectors, the only place where errors are printed.
 
 use acme::commands::{Cli, dispatch};
-use clap::Parser;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    dispatch(Cli::parse())
+    dispatch(Cli::of_process())
 }

@@ -97,6 +97,7 @@ fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
         format: parts.format.clone(),
         reads: parts.reads.clone(),
+        computed: parts.computed.clone(),
         change: parts.change,
     };
     sinks.iter().map(info).collect()
@@ -113,6 +114,14 @@ impl Pipeline {
     /// Where its state lies.
     pub(crate) fn directory(&self) -> PathBuf {
         state::root().join(&self.spec.name)
+    }
+
+    /// Whether several runs of it share its source as the workers of a group, which is then the commit point.
+    pub(crate) fn is_shared(&mut self) -> bool {
+        let [source] = self.sources.as_mut_slice() else { return false };
+        source.source.shared().is_some()
+            && (self.sinks.iter_mut().any(|parts| parts.sink.sink().offset_transaction().is_some())
+                || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
     }
 
     /// The word that its file has for the mode.

@@ -120,10 +120,16 @@ pub(crate) fn failed(running: &[&str]) -> Vec<Status> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root()).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let Ok(text) = fs::read_to_string(entry.path().join(RECORD)) else { continue };
-        let Ok(record) = serde_json::from_str::<RunRecord>(&text) else { continue };
-        if !running.contains(&&*name) && Lock::take(&entry.path(), &name).is_ok() {
-            found.push(Status::failed(name, record.mode, record.pid));
+        if running.contains(&&*name) {
+            continue;
+        }
+        let workers = fs::read_dir(entry.path().join(WORKERS)).into_iter().flatten().flatten();
+        for directory in [entry.path()].into_iter().chain(workers.map(|worker| worker.path())) {
+            let Ok(text) = fs::read_to_string(directory.join(RECORD)) else { continue };
+            let Ok(record) = serde_json::from_str::<RunRecord>(&text) else { continue };
+            if Lock::take(&directory, &name).is_ok() {
+                found.push(Status::failed(name.clone(), record.mode, record.pid));
+            }
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -135,6 +141,9 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// Where the workers of a pipeline have their records, each in a directory with a number.
+const WORKERS: &str = "workers";
+
 /// How often a lock is asked for before it counts as taken, and how long after each refusal the next follows.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -142,19 +151,45 @@ const PAUSE: Duration = Duration::from_millis(20);
 impl Lock {
     /// Takes the lock, or waits up to two seconds: a process that was killed holds it until the system has cleared it away,
     /// and `acme status` holds it while it looks.
-    #[expect(clippy::disallowed_methods, reason = "a command that waits for another process")]
     pub(crate) fn take_soon(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
+        Self::soon(|| Self::take(directory, name))
+    }
+
+    /// The right to be one of the workers of a pipeline, and the directory of this one: whoever would be the only one, or
+    /// removes the pipeline, has to wait for all of them.
+    pub(crate) fn join(directory: &Path, name: &str) -> Result<([Self; 2], PathBuf), Diagnostic> {
+        let shared = Self::soon(|| Self::lock(directory, name, File::try_lock_shared))?;
+        let mut number = 0;
+        loop {
+            let own = directory.join(WORKERS).join(number.to_string());
+            match Self::take(&own, name) {
+                Err(fault) if *fault.code == codes::NAME_TAKEN => number += 1,
+                taken => return taken.map(|taken| ([shared, taken], own)),
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a command that waits for another process")]
+    fn soon(take: impl Fn() -> Result<Self, Diagnostic>) -> Result<Self, Diagnostic> {
         for _ in 1..TRIES {
-            match Self::take(directory, name) {
+            match take() {
                 Err(fault) if *fault.code == codes::NAME_TAKEN => std::thread::sleep(PAUSE),
                 result => return result,
             }
         }
-        Self::take(directory, name)
+        take()
     }
 
     /// Takes the lock if it is free now.
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
+        Self::lock(directory, name, File::try_lock)
+    }
+
+    fn lock(
+        directory: &Path,
+        name: &str,
+        lock: impl Fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Self, Diagnostic> {
         let fault = |error: &io::Error| {
             let fault = disk_fault(&format!("use the state directory {}", directory.display()), error);
             match error.kind() {
@@ -166,7 +201,7 @@ impl Lock {
         };
         fs::create_dir_all(directory).map_err(|error| fault(&error))?;
         let file = File::create(directory.join("lock")).map_err(|error| fault(&error))?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
                 let message = format!("pipeline \"{name}\" is running already");

@@ -95,9 +95,31 @@ impl Client {
         timeout: Duration,
         code: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response> {
+        self.send_to_coordinator_at((kind, key), purpose, request, timeout, i16::MAX, code).await
+    }
+
+    /// The same in a version of at most `version_max`, where a newer one would mean something else.
+    ///
+    /// # Errors
+    /// As [`Client::send_to_coordinator`].
+    pub async fn send_to_coordinator_at<R: Request>(
+        &self,
+        (kind, key): (CoordinatorKind, &str),
+        purpose: Purpose,
+        request: &R,
+        timeout: Duration,
+        version_max: i16,
+        code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response> {
         let mut tries = self.tries();
         loop {
-            let error = match self.send_once_to_coordinator((kind, key), purpose, request, timeout).await {
+            let sent = async {
+                let broker = self.coordinator(kind, key).await?;
+                let connection = self.connection(broker, purpose).await?;
+                let version = connection.version::<R>()?.min(version_max);
+                connection.send_at(request, version, timeout).await
+            };
+            let error = match sent.await {
                 Ok(response) => match code(&response) {
                     // The coordinator has moved or is not ready; every other code means something to the caller.
                     code if matches!(code.0, 14..=16) => {
@@ -114,7 +136,7 @@ impl Client {
         }
     }
 
-    async fn send_once_to_coordinator<R: Request>(
+    pub(crate) async fn send_once_to_coordinator<R: Request>(
         &self,
         (kind, key): (CoordinatorKind, &str),
         purpose: Purpose,

@@ -1,13 +1,12 @@
 //! The connections of a client: one per broker and purpose, made when needed, made again when broken.
 
-use super::tries::jittered;
+use super::tries::Tries;
 use crate::config::{Config, split_address};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a connection is for. A broker answers the requests of one connection one after the other, so whatever it
@@ -112,17 +111,12 @@ impl Pool {
                 Ok(connection)
             }
             Err(error) => {
-                let pause = self.pause(slot.failures);
+                let pause = Tries::pause(&self.config, slot.failures);
                 slot.failures = slot.failures.saturating_add(1);
                 slot.not_before = Some(Instant::now() + pause);
                 Err(error)
             }
         }
-    }
-
-    fn pause(&self, failures: u32) -> Duration {
-        let pause = self.config.retry_backoff.saturating_mul(1 << failures.min(10));
-        jittered(pause.min(self.config.retry_backoff_max))
     }
 
     /// Closes the connections of one purpose.

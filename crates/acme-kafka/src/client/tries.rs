@@ -25,6 +25,11 @@ impl Tries {
         Self { deadline: Instant::now() + time, pause, pause_max }
     }
 
+    /// The pause after so many failures in a row.
+    pub(crate) fn pause(config: &Config, failures: u32) -> Duration {
+        jittered(config.retry_backoff.saturating_mul(1 << failures.min(10)).min(config.retry_backoff_max))
+    }
+
     /// Pauses if it makes sense to try again after this error.
     ///
     /// # Errors

@@ -145,23 +145,33 @@ impl Connection {
         timeout: Duration,
     ) -> Result<R::Response> {
         let frame = Frame::of(&self.client_id, request, version)?;
-        let bytes = self.submit(frame).await?.wait(R::KEY, timeout).await?;
+        let answer = self.queue(frame).await?;
+        let bytes = self.shared.wait(answer, R::KEY, timeout).await?;
         wire::decode::<R>(bytes, version)
     }
 
-    #[allow(dead_code, reason = "for fetching and producing, which come next")]
+    /// A request of any version, for [`Self::submit`]; its answer is the caller's to read.
+    pub(crate) fn frame<R: Request>(&self, request: &R, version: i16) -> Result<Frame> {
+        Frame::of(&self.client_id, request, version)
+    }
+
     /// A request whose body is encoded by hand, for [`Self::submit`].
     pub(crate) fn raw_frame(&self, key: i16, version: i16, body: Vec<Bytes>) -> Result<Frame> {
         Frame::raw(&self.client_id, key, version, body)
     }
 
     /// Queues a request; requests are sent in the order in which this returns. Waits while `in_flight_max` requests
-    /// have no answer yet.
-    pub(crate) async fn submit(&self, frame: Frame) -> Result<Reply<'_>> {
+    /// have no answer yet. If the wait is dropped, nothing is sent.
+    pub(crate) async fn submit(&self, frame: Frame) -> Result<Reply> {
+        let answer = self.queue(frame).await?;
+        Ok(Reply { shared: self.shared.clone(), answer })
+    }
+
+    async fn queue(&self, frame: Frame) -> Result<oneshot::Receiver<Result<Bytes>>> {
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| self.shared.gone())?;
         let (reply, answer) = oneshot::channel();
         self.outgoing.send(Outgoing { frame, reply, slot }).await.map_err(|_| self.shared.gone())?;
-        Ok(Reply { connection: self, answer })
+        Ok(answer)
     }
 }
 
@@ -178,25 +188,21 @@ impl Drop for Connection {
 }
 
 /// A request that was queued.
-pub(crate) struct Reply<'a> {
-    connection: &'a Connection,
+pub(crate) struct Reply {
+    shared: Arc<Shared>,
     answer: oneshot::Receiver<Result<Bytes>>,
 }
 
-impl Reply<'_> {
+impl Reply {
+    /// The answer. After `timeout` the connection is closed.
+    pub(crate) async fn wait<R: Request>(self, version: i16, timeout: Duration) -> Result<R::Response> {
+        let bytes = self.wait_raw(R::KEY, timeout).await?;
+        wire::decode::<R>(bytes, version)
+    }
+
     /// The answer's bytes, header included. After `timeout` the connection is closed.
-    pub(crate) async fn wait(self, key: i16, timeout: Duration) -> Result<Bytes> {
-        let shared = &self.connection.shared;
-        match tokio::time::timeout(timeout, self.answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(shared.gone()),
-            Err(_) => {
-                let what = format!("{} to {}", api_name(key), shared.address);
-                let error = Error::Timeout { what, after: timeout };
-                shared.fail(error.clone());
-                Err(error)
-            }
-        }
+    pub(crate) async fn wait_raw(self, key: i16, timeout: Duration) -> Result<Bytes> {
+        self.shared.wait(self.answer, key, timeout).await
     }
 }
 
@@ -211,6 +217,25 @@ impl Shared {
 
     fn gone(&self) -> Error {
         self.lock().failed.clone().unwrap_or_else(|| self.io("it was closed"))
+    }
+
+    /// The answer's bytes, header included. After `timeout` the connection is closed.
+    async fn wait(
+        &self,
+        answer: oneshot::Receiver<Result<Bytes>>,
+        key: i16,
+        timeout: Duration,
+    ) -> Result<Bytes> {
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(self.gone()),
+            Err(_) => {
+                let what = format!("{} to {}", api_name(key), self.address);
+                let error = Error::Timeout { what, after: timeout };
+                self.fail(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// Ends the connection: everybody who waits gets the error.

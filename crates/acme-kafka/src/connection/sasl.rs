@@ -65,7 +65,8 @@ async fn handshake(connection: &Connection, sasl: &Sasl, timeout: Duration) -> R
     let request = SaslHandshakeRequest::default().with_mechanism(text(sasl.mechanism()));
     let frame = Frame::of(&connection.client_id, &request, HANDSHAKE)?;
     let key = ApiKey::SaslHandshake as i16;
-    let bytes = connection.submit(frame).await?.wait(key, timeout).await?;
+    let answer = connection.queue(frame).await?;
+    let bytes = connection.shared.wait(answer, key, timeout).await?;
     let (code, offered) =
         read_handshake(bytes).map_err(|error| Error::protocol("response SaslHandshake", error))?;
     if code.is_ok() {

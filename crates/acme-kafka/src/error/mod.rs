@@ -75,6 +75,8 @@ impl ErrorCode {
     pub const CONCURRENT_TRANSACTIONS: Self = Self(51);
     /// The broker has forgotten the producer.
     pub const UNKNOWN_PRODUCER_ID: Self = Self(59);
+    /// The group does not exist.
+    pub const GROUP_ID_NOT_FOUND: Self = Self(69);
     /// The broker has forgotten the fetch session.
     pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
     /// The epoch of the fetch session is not the expected one.

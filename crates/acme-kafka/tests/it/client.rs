@@ -12,7 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn produce(kafka: &Kafka, topic: &str, lines: &str) {
-    let mut command = kafka.kcat(&["-P", "-t", topic, "-X", "acks=all"]).unwrap();
+    feed(kafka, &["-t", topic], lines);
+}
+
+/// Has kcat write lines.
+pub(crate) fn feed(kafka: &Kafka, arguments: &[&str], lines: &str) {
+    let mut command = kafka.kcat(&[&["-P", "-X", "acks=all"], arguments].concat()).unwrap();
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());

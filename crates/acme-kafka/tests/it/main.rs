@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod client;
+mod fetch;
+mod group;
+mod produce;
+mod transaction;
 
 use acme_kafka::admin::NewTopic;
 use acme_kafka::{Client, Config};

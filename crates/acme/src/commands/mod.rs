@@ -4,16 +4,26 @@ mod decommission;
 mod dry_run;
 mod error;
 mod explain;
+mod groups;
 mod json_schema;
+mod kafka_groups;
+mod kafka_topics;
 mod run;
 mod slots;
 mod status;
 mod stop;
+mod tools;
+mod topics;
 mod validate;
 
 use acme_types::{Blame, Diagnostic};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+
+/// The commands of Kafka's distribution that are taken word for word.
+const KAFKA_TOOLS: [&str; 2] = ["kafka-topics", "kafka-consumer-groups"];
 
 /// Real-time data in one binary: pipelines from sources through transforms to destinations.
 #[derive(Parser)]
@@ -39,10 +49,47 @@ enum Command {
     Slots(slots::Slots),
     /// Show what a pipeline does: its graph, what each step reads and keeps, what is guaranteed.
     Explain(explain::Explain),
+    /// List, describe, create, alter and delete topics of a Kafka cluster.
+    Topics(topics::Topics),
+    /// List, describe and delete consumer groups of a Kafka cluster, and set their offsets.
+    Groups(groups::ConsumerGroups),
+    /// As kafka-topics.sh of Kafka's distribution.
+    #[command(name = "kafka-topics", infer_long_args = true)]
+    KafkaTopics(Box<kafka_topics::KafkaTopics>),
+    /// As kafka-consumer-groups.sh of Kafka's distribution.
+    #[command(name = "kafka-consumer-groups", infer_long_args = true)]
+    KafkaGroups(Box<kafka_groups::KafkaGroups>),
     /// Print the JSON Schema of pipeline files, for editors.
     JsonSchema,
     /// Explain an error code.
     Error(error::ErrorPage),
+}
+
+impl Cli {
+    /// Reads the command line of the process. Called by the name of one of Kafka's scripts, it is that.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut words: Vec<OsString> = std::env::args_os().collect();
+        let tool = words.first().and_then(|program| kafka_tool(Path::new(program)));
+        if let Some(tool) = tool {
+            words.insert(1, tool.into());
+        }
+        Self::try_parse_from(words.clone()).unwrap_or_else(|error| {
+            let is_tool = words.get(1).is_some_and(|word| KAFKA_TOOLS.iter().any(|tool| word == tool));
+            // Kafka's tools know one exit code for what goes wrong.
+            let code = if is_tool && error.use_stderr() { 1 } else { error.exit_code() };
+            // Nobody is left to be told if this fails.
+            let _ = error.print();
+            std::process::exit(code);
+        })
+    }
+}
+
+/// The tool whose script has this name, with or without `.sh`.
+fn kafka_tool(program: &Path) -> Option<&'static str> {
+    let name = program.file_name()?.to_str()?;
+    let name = name.strip_suffix(".sh").unwrap_or(name);
+    KAFKA_TOOLS.into_iter().find(|tool| *tool == name)
 }
 
 /// Runs the chosen command: exit code 0 for success, 1 for a failure, 2 for a mistake of the user.
@@ -55,11 +102,19 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Decommission(decommission) => decommission.execute(),
         Command::Slots(slots) => slots.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Topics(topics) => return exit(topics.execute()),
+        Command::Groups(groups) => return exit(groups.execute()),
+        Command::KafkaTopics(tool) => return tool.execute(),
+        Command::KafkaGroups(tool) => return tool.execute(),
         Command::JsonSchema => json_schema::execute(),
         Command::Error(page) => page.execute(),
     };
+    exit(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(result: Result<ExitCode, Vec<Diagnostic>>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(diagnostics) => {
             let user = diagnostics.iter().all(|it| it.warning || it.blame == Blame::User);
             print_all(&diagnostics);

@@ -42,7 +42,7 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 impl Run {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let text = pipeline::read(&self.file)?;
-        let pipeline = pipeline::check(&self.file, &text)?;
+        let mut pipeline = pipeline::check(&self.file, &text)?;
         print_all(&pipeline.warnings);
         if self.dry_run {
             return dry_run::show(pipeline, self.limit);
@@ -50,9 +50,13 @@ impl Run {
         let (name, mode) = (pipeline.spec.name.clone(), pipeline.mode());
         let directory = pipeline.directory();
         let one = |diagnostic| vec![diagnostic];
-        let _lock = Lock::take_soon(&directory, &name).map_err(one)?;
+        let (_locks, own) = match pipeline.is_shared() {
+            true => Lock::join(&directory, &name).map(|(locks, own)| (locks.into(), own)),
+            false => Lock::take_soon(&directory, &name).map(|lock| (vec![lock], directory.clone())),
+        }
+        .map_err(one)?;
         Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
-        let running = Running::begin(&directory, mode).map_err(one)?;
+        let running = Running::begin(&own, mode).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
             let (stop, asked) = watch::channel(Stop::No);
             listen(&name, &stop).map_err(one)?;
@@ -115,7 +119,8 @@ async fn supervise(
     result.map(drop)
 }
 
-/// Runs a job; when a table of its sources has changed, it is planned again and goes on behind the change.
+/// Runs a job; when a table of its sources has changed, it is planned again and goes on behind the change, and when its splits
+/// have gone to other workers, with what it is given then.
 async fn carry_on(
     name: &str,
     mut job: Job,
@@ -125,23 +130,33 @@ async fn carry_on(
     let (stats, clock) = (job.stats.clone(), job.clock.clone());
     // The changes since a row came last. One that comes twice among them is not mended by planning again.
     let (mut changes, mut rows) = (BTreeSet::new(), 0);
+    let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
         let changed = match run(job, asked.clone()).await {
-            Err(diagnostic) if *diagnostic.code == codes::SCHEMA_CHANGED => diagnostic,
+            Err(diagnostic) if [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS].contains(&diagnostic.code) => {
+                diagnostic
+            }
             result => return result.map_err(|diagnostic| vec![diagnostic]),
         };
         if stats.rows_in() > rows {
             rows = stats.rows_in();
             changes.clear();
+            backoff = Backoff::new(u64::from(std::process::id()));
         }
-        if !changes.insert(changed.message.clone()) {
-            return Err(vec![changed]);
-        }
+        let lost = *changed.code == codes::LOST_SPLITS;
+        let wait = if lost {
+            backoff.wait()
+        } else {
+            changes.insert(changed.message.clone()).then_some(Duration::ZERO)
+        };
+        let Some(wait) = wait else { return Err(vec![changed]) };
         failpoint("run.changed");
         if *asked.borrow() != Stop::No {
             return Ok(Summary { complete: false });
         }
-        note(&format!("{name}: {}; going on with the table as it is now\n", changed.message));
+        let going_on = if lost { "joining the group again" } else { "going on with the table as it is now" };
+        note(&format!("{name}: {}; {going_on}\n", changed.message));
+        tokio::time::sleep(wait).await;
         job = match planned(asked.clone(), &again).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(Summary { complete: false }),

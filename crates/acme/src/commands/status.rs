@@ -1,7 +1,7 @@
 //! `acme status`: what runs on this machine, and what should run but failed.
 
 use super::print;
-use crate::control::{self, Status};
+use crate::control::{self, Split, Status};
 use crate::state;
 use crate::table::{duration, render, short_time};
 use acme_types::Diagnostic;
@@ -54,7 +54,37 @@ impl StatusOf {
             return format!("{:#}\n", serde_json::json!(all));
         }
         let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-        render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &rows)
+        let table = render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &rows);
+        let workers: Vec<Vec<String>> = all.iter().flat_map(workers).collect();
+        match workers.is_empty() {
+            true => table,
+            false => {
+                let headers = ["Pipeline", "Worker", "Partition", "Offset", "Log end", "Lag", "Time lag"];
+                table + &render(&headers, &[14, 7, 14], &workers)
+            }
+        }
+    }
+}
+
+/// What a worker of a group reads; one that has nothing to read is shown too.
+fn workers(status: &Status) -> Vec<Vec<String>> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let line = |split: Option<&Split>| {
+        let number = |of: fn(&Split) -> u64| or_dash(split.map(|split| of(split).to_string()));
+        vec![
+            status.name.clone(),
+            status.pid.to_string(),
+            or_dash(split.map(|split| split.split.clone())),
+            number(|split| split.offset),
+            number(|split| split.end),
+            number(|split| split.lag_records),
+            or_dash(split.and_then(|split| split.lag_ms).map(|ms| short_time(ms * 1000))),
+        ]
+    };
+    match &status.splits {
+        None => Vec::new(),
+        Some(splits) if splits.is_empty() => vec![line(None)],
+        Some(splits) => splits.iter().map(|split| line(Some(split))).collect(),
     }
 }
 
@@ -94,6 +124,7 @@ mod tests {
             read_bytes: None,
             expected_bytes: None,
             seconds_left: None,
+            splits: None,
         };
         let table = render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &[row(&status)]);
         assert_eq!(

@@ -1,0 +1,165 @@
+use super::*;
+
+const ALL: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+const MAX: usize = 1 << 20;
+
+/// Keys, values and headers of many shapes.
+fn example(compression: Compression) -> Bytes {
+    let mut batch = BatchBuilder::with_capacity(100);
+    batch.push(1_000, Some(b"k"), Some(b"v"), &[]);
+    batch.push(999, None, None, &[("h", Some(b"x")), ("null", None)]);
+    batch.push(i64::MAX / 2, Some(b""), Some(&[7; 5_000]), &[("", Some(b""))]);
+    assert!(batch.bytes() <= HEADER_BYTES + 3 * BatchBuilder::size_of(None, Some(&[7; 5_000]), &[]));
+    let stamp = Stamp { producer_id: 9, producer_epoch: 3, base_sequence: 17, is_transactional: true };
+    let parts = batch.finish(compression).unwrap().stamped(stamp);
+    Bytes::from(parts.concat())
+}
+
+/// Everything that is in a response: the whole path of a fetch.
+fn read(mut bytes: Bytes, verify: bool) -> Result<(Vec<Record>, Vec<u8>), Fault> {
+    let (mut records, mut buffer) = (Vec::new(), Vec::new());
+    while let Some(batch) = next_batch(&mut bytes, verify)? {
+        if batch.is_control {
+            marker_is_abort(&batch)?;
+            continue;
+        }
+        let from = buffer.len();
+        Compression::of(batch.compression)?.decompress(&batch.records, &mut buffer, MAX)?;
+        index(&batch, &buffer, from, 0, &mut records)?;
+    }
+    Ok((records, buffer))
+}
+
+#[test]
+fn what_is_written_in_any_compression_is_read_back() {
+    for compression in ALL {
+        let (records, buffer) = read(example(compression), true).unwrap();
+        assert_eq!(records.len(), 3, "{compression:?}");
+        let [first, second, third] = records[..] else { unreachable!() };
+        assert_eq!((first.offset, first.timestamp), (0, 1_000));
+        assert_eq!((first.key(&buffer), first.value(&buffer)), (Some(&b"k"[..]), Some(&b"v"[..])));
+        assert_eq!((second.offset, second.timestamp), (1, 999));
+        assert_eq!((second.key(&buffer), second.value(&buffer)), (None, None));
+        let headers: Vec<_> = second.headers(&buffer).collect();
+        assert_eq!(headers, [("h", Some(&b"x"[..])), ("null", None)]);
+        assert_eq!((third.offset, third.timestamp), (2, i64::MAX / 2));
+        assert_eq!((third.key(&buffer), third.value(&buffer)), (Some(&b""[..]), Some(&[7; 5_000][..])));
+    }
+}
+
+#[test]
+fn several_batches_and_a_cut_tail_are_walked() {
+    let one = example(Compression::None);
+    let bytes = [&one[..], &one[..], &one[..70]].concat();
+    assert_eq!(end_offset(&bytes).unwrap(), Some((3, -1)));
+    assert_eq!(read(bytes.into(), true).unwrap().0.len(), 6);
+    assert_eq!(end_offset(&one[..60]).unwrap(), None);
+    assert_eq!(read(one.slice(..60), true).unwrap().0.len(), 0);
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_the_checksum() {
+    let good = example(Compression::None);
+    for at in [21, 30, 61, good.len() - 1] {
+        let mut bad = good.to_vec();
+        bad[at] ^= 1;
+        assert!(matches!(read(bad.into(), true), Err(Fault::Checksum { .. })), "byte {at}");
+    }
+}
+
+#[test]
+fn a_small_batch_cannot_blow_up_to_a_large_one() {
+    let mut batch = BatchBuilder::with_capacity(100);
+    batch.push(0, None, Some(&vec![0; 4 * MAX]), &[]);
+    let compressed: Vec<Bytes> = ALL[1..]
+        .iter()
+        .map(|compression| {
+            let mut batch = BatchBuilder::with_capacity(100);
+            batch.push(0, None, Some(&vec![0; 4 * MAX]), &[]);
+            batch.finish(*compression).unwrap().stamped(Stamp::NONE).concat().into()
+        })
+        .collect();
+    for bytes in compressed {
+        assert!(bytes.len() < MAX, "it is small");
+        assert_eq!(read(bytes, true).unwrap_err(), Fault::TooLarge(MAX));
+    }
+}
+
+#[test]
+fn raw_snappy_is_read_too_and_an_announced_size_is_not_believed() {
+    let mut out = Vec::new();
+    let raw = snap::raw::Encoder::new().compress_vec(b"hello hello hello").unwrap();
+    Compression::Snappy.decompress(&raw, &mut out, MAX).unwrap();
+    assert_eq!(out, b"hello hello hello");
+    // One mebibyte is announced by a block of eight bytes.
+    let liar = [0x80, 0x80, 0x40, 0, 0, 0, 0, 0];
+    let error = Compression::Snappy.decompress(&liar, &mut Vec::new(), MAX).unwrap_err();
+    assert!(error.to_string().contains("announces more"), "{error}");
+}
+
+#[test]
+fn an_old_format_and_an_unknown_compression_are_named() {
+    let mut old = example(Compression::None).to_vec();
+    old[16] = 1;
+    assert_eq!(read(old.into(), true).unwrap_err(), Fault::Magic(1));
+    let mut strange = example(Compression::None).to_vec();
+    strange[22] |= 7;
+    assert_eq!(read(strange.into(), false).unwrap_err(), Fault::UnknownCompression(7));
+}
+
+/// xorshift: the seed tells everything.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    /// Flips, overwrites, cuts or doubles some bytes.
+    pub(crate) fn damage(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..=self.below(4) {
+            if bytes.is_empty() {
+                return;
+            }
+            let at = self.below(bytes.len());
+            match self.below(6) {
+                0 => bytes[at] ^= 1 << self.below(8),
+                1 => bytes[at] = [0, 0x7f, 0x80, 0xff][self.below(4)],
+                2 => bytes.truncate(at),
+                3 => {
+                    let end = (at + 1 + self.below(8)).min(bytes.len());
+                    bytes[at..end].fill(0xff);
+                }
+                4 => {
+                    bytes.remove(at);
+                }
+                _ => bytes.insert(at, self.below(256) as u8),
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_batches_are_errors_and_nothing_worse() {
+    let (mut errors, mut read_anyway) = (0, 0);
+    for seed in 1..=4_000_u64 {
+        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut bytes = example(ALL[chance.below(5)]).to_vec();
+        chance.damage(&mut bytes);
+        // Without the checksum, which would find nearly all of it before the rest is looked at.
+        match read(bytes.into(), false) {
+            Err(_) => errors += 1,
+            Ok((records, buffer)) => {
+                read_anyway += 1;
+                for record in records {
+                    let _ = (record.key(&buffer), record.value(&buffer), record.headers(&buffer).count());
+                }
+            }
+        }
+    }
+    assert!(errors > 1_000 && read_anyway > 100, "{errors} errors, {read_anyway} read");
+}

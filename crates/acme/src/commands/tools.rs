@@ -1,0 +1,77 @@
+//! What the commands for Kafka share: connecting, printing, and the manners of Kafka's own tools.
+
+use super::run::runtime;
+use super::status::Output;
+use super::{note, print};
+use crate::kafka::failure::Failure;
+use crate::kafka::{Cluster, Said};
+use acme_kafka::Client;
+use acme_types::Diagnostic;
+use clap::Args;
+use std::process::ExitCode;
+
+/// How the result is printed.
+#[derive(Args, Clone, Copy)]
+pub(super) struct Printed {
+    /// How it is printed: as a table like Kafka's own, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(super) output: Output,
+}
+
+impl Printed {
+    pub(super) fn as_json(self) -> bool {
+        self.output == Output::Json
+    }
+}
+
+/// Runs an operation on a cluster to its end.
+pub(super) fn on_cluster(
+    cluster: &Cluster,
+    client_id: &str,
+    work: impl AsyncFnOnce(&Client) -> Result<Said, Failure>,
+) -> Result<Said, Failure> {
+    runtime().map_err(|fault| Failure::user(fault.message, "try it again"))?.block_on(async {
+        let client = cluster.connect(client_id).await?;
+        work(&client).await
+    })
+}
+
+fn show(said: &Said) {
+    // The order in which a person reads it.
+    note(&said.err);
+    print(&said.out);
+}
+
+/// The result in the manner of Acme.
+pub(super) fn finish(result: Result<Said, Failure>) -> Result<ExitCode, Vec<Diagnostic>> {
+    let said = result.map_err(|failure| vec![failure.diagnostic()])?;
+    show(&said);
+    Ok(if said.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The result in the manner of Kafka's tools: errors are on standard output, behind these words, and what to do is on
+/// standard error.
+pub(super) fn finish_as_kafka(
+    result: Result<Said, Failure>,
+    error: impl FnOnce(&Failure) -> String,
+) -> ExitCode {
+    match result {
+        Ok(said) => {
+            show(&said);
+            if said.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(failure) => {
+            print(&format!("{}\n", error(&failure)));
+            if let Some(help) = &failure.help {
+                note(&format!("help: {help}\n"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A mistake in the options: one sentence, and where all options are.
+pub(super) fn misuse(tool: &str, said: &str) -> ExitCode {
+    note(&format!("{said}\nhelp: `acme {tool} --help` shows all options\n"));
+    ExitCode::FAILURE
+}
