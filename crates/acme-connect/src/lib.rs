@@ -22,7 +22,7 @@ pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
-pub use shared::{Committer, Membership, OffsetTransaction, SharedSource};
+pub use shared::{Membership, OffsetTransaction, SharedSource};
 pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
 pub use source::{DynSource, Read, Source};
 pub use splits::{SplitProgress, SplitTable};

@@ -17,36 +17,9 @@ pub struct Membership {
     pub generation: i32,
     /// The name of a static member.
     pub instance: Option<String>,
-}
-
-/// Who commits: the member that holds the splits, through the generations that follow.
-#[derive(Clone, Debug)]
-pub struct Committer {
-    /// The member, as it is now or was when it was last looked at.
-    pub member: Membership,
-    later: watch::Receiver<Membership>,
-}
-
-impl Committer {
-    /// The member that there is now.
-    #[must_use]
-    pub fn new(mut later: watch::Receiver<Membership>) -> Self {
-        let member = later.borrow_and_update().clone();
-        Self { member, later }
-    }
-
-    /// Waits until the same member is in another generation: it still holds all that it has not let go. `false` where another
-    /// member is in its place, which holds nothing of it.
-    pub async fn is_renewed(&mut self) -> bool {
-        let changed =
-            |now: &Membership| now.member != self.member.member || now.generation != self.member.generation;
-        let Ok(now) = self.later.wait_for(changed).await else { return false };
-        let same = now.member == self.member.member;
-        if same {
-            self.member = now.clone();
-        }
-        same
-    }
+    /// How often splits were taken away before they were let go. The member id is no witness of that: a member that was removed may
+    /// come back under the same one.
+    pub losses: u64,
 }
 
 /// A source whose splits are shared by the workers of a group, which keeps the committed positions too: with each of them a
@@ -58,10 +31,9 @@ impl Committer {
 pub trait SharedSource: DynSource {
     /// Who holds the splits, now and later.
     ///
-    /// One source is one member: the generation moves on while all that was read is still held, and the member stays. A source
-    /// that the group has removed holds nothing any more; it fails with
-    /// [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS), and the next run is another member. The engine commits nothing
-    /// for a member other than the one that gained the splits.
+    /// The generation moves on while all that was read is still held. A source whose splits were taken away counts that in
+    /// [`Membership::losses`] no later than it shows another generation, and `read` fails with
+    /// [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS): from then on the engine commits nothing.
     fn membership(&self) -> watch::Receiver<Membership>;
 
     /// The longest note that can be committed, in bytes.
@@ -93,7 +65,9 @@ pub trait OffsetTransaction: Send {
     /// Connects and fences whoever had the same transactions before. Returns the cluster.
     fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<String, Diagnostic>>;
 
-    /// Commits what was prepared together with these positions, each with the note.
+    /// Commits what was prepared together with these positions, each with the note, in the newest generation, if
+    /// [`Membership::losses`] is still the same: otherwise it may be the generation of a member that has come back, and others have
+    /// the splits.
     ///
     /// Fails with [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS) where the member does not hold them any more, and
     /// with [`codes::LOST_OWNERSHIP`](acme_types::codes::LOST_OWNERSHIP) where another has taken the transactions over; then
@@ -101,7 +75,8 @@ pub trait OffsetTransaction: Send {
     fn commit_offsets<'a>(
         &'a mut self,
         epoch: Epoch,
-        committer: &'a mut Committer,
+        member: &'a mut watch::Receiver<Membership>,
+        losses: u64,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>>;

@@ -10,7 +10,7 @@ mod topic;
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
 use acme_connect::{
-    AnySink, Committer, Context, Fate, Fates, Format, OffsetTransaction, Pending, Prepared, Rows, Sink,
+    AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
     SinkParts, failpoint,
 };
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
@@ -21,6 +21,7 @@ use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, 
 use cells::Records;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use topic::Topic;
 
 /// How long a transaction may be open; one that takes longer is aborted by the broker.
@@ -249,7 +250,8 @@ impl OffsetTransaction for KafkaSink {
     fn commit_offsets<'a>(
         &'a mut self,
         _: Epoch,
-        committer: &'a mut Committer,
+        member: &'a mut watch::Receiver<Membership>,
+        losses: u64,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>> {
@@ -272,7 +274,11 @@ impl OffsetTransaction for KafkaSink {
                 offsets.push((crate::source::partition(split)?, committed));
             }
             if !offsets.is_empty() {
-                send_offsets(&mut open.producer, committer, &offsets).await.map_err(|error| lost(&error))?;
+                let sent = send_offsets(&mut open.producer, member, losses, &offsets).await;
+                if !sent.map_err(|error| lost(&error))? {
+                    let message = format!("cannot {what}: the group has removed this worker");
+                    return Err(Diagnostic::new(&LOST_SPLITS, message));
+                }
             }
             failpoint("kafka.offsets_sent");
             let deliveries = open.producer.commit().await.map_err(|error| lost(&error))?;
@@ -284,14 +290,19 @@ impl OffsetTransaction for KafkaSink {
 }
 
 /// Sends the offsets as the member; when a rebalance has moved the generation on meanwhile, as the same member in the new one.
-/// The partitions are still its own: it gives none back before their rows are committed.
+/// The partitions are still its own: it gives none back before their rows are committed. `false` where the group has taken
+/// them away meanwhile: the generation may then be that of a member that has come back, and nothing is sent for it.
 async fn send_offsets(
     producer: &mut Producer,
-    committer: &mut Committer,
+    member: &mut watch::Receiver<Membership>,
+    losses: u64,
     offsets: &[(TopicPartition, OffsetAndMetadata)],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     loop {
-        let who = &committer.member;
+        let who = member.borrow_and_update().clone();
+        if who.losses != losses {
+            return Ok(false);
+        }
         let group = GroupMetadata {
             group: who.group.clone(),
             generation: who.generation,
@@ -300,10 +311,12 @@ async fn send_offsets(
         };
         let error = match producer.send_offsets(&group, offsets).await {
             Err(error) if error.class() == Class::Rejoin => error,
-            result => return result,
+            result => return result.map(|()| true),
         };
-        if !tokio::time::timeout(REBALANCE_MAX, committer.is_renewed()).await.unwrap_or(false) {
-            return Err(error);
+        let moved = member.wait_for(|now| now.member != who.member || now.generation != who.generation);
+        match tokio::time::timeout(REBALANCE_MAX, moved).await {
+            Ok(Ok(_)) => {}
+            _ => return Err(error),
         }
     }
 }

@@ -114,9 +114,12 @@ impl Group {
             loop {
                 // In no generation nothing can be committed: whoever tries waits for the next one.
                 if let Some(identity) = identities.next().await {
+                    // Asked after the identity: a new one is never shown with the losses of an old one.
+                    let losses = identities.losses();
                     told.send_modify(|who| {
                         (who.member, who.generation) = (identity.member_id, identity.generation);
                         who.instance = identity.instance_id;
+                        who.losses = losses;
                     });
                 }
             }

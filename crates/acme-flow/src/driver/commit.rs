@@ -1,11 +1,10 @@
 //! The one commit point of a run: a chain in the store, a destination's own transaction, or the group that shares the source.
 
-use super::source::removed;
 use super::{JobSink, JobSource, Report, ToSink, ToSource};
 use crate::checkpoint::note::Note;
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
-use acme_connect::{Committer, Membership, failpoint};
+use acme_connect::{Membership, failpoint};
 use acme_types::{Diagnostic, codes};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -22,8 +21,8 @@ pub(super) enum Commit {
         source: Arc<str>,
         transaction: Option<usize>,
         membership: watch::Receiver<Membership>,
-        /// The member that was given the splits.
-        member: String,
+        /// The source's losses when it was given the splits.
+        losses: u64,
         note_max: usize,
     },
 }
@@ -79,13 +78,7 @@ impl Commit {
             return Ok(None);
         }
         shared.join().await?;
-        Ok(Some(Self::Group {
-            source: name.clone(),
-            transaction,
-            membership,
-            member: String::new(),
-            note_max,
-        }))
+        Ok(Some(Self::Group { source: name.clone(), transaction, membership, losses: 0, note_max }))
     }
 
     /// Whether the group gives the only source its positions, so that it is not opened at any.
@@ -120,18 +113,14 @@ impl Commit {
         sinks: &[mpsc::Sender<ToSink>],
     ) -> Result<Pending, Diagnostic> {
         match self {
-            Self::Group { source, transaction, membership, member, note_max } => {
+            Self::Group { source, transaction, membership, losses, note_max } => {
                 let note = Note::new(checkpoint.epoch, &checkpoint.sinks).text(*note_max)?;
                 let positions = checkpoint.sources[&**source].clone();
                 // Who is gone has reported why.
                 match transaction {
                     Some(index) => {
-                        // A later generation of the same member holds all that it held; another member does not.
-                        let (epoch, committer) = (checkpoint.epoch, Committer::new(membership.clone()));
-                        if committer.member.member != *member && !positions.is_empty() {
-                            return Err(removed());
-                        }
-                        let order = ToSink::CommitOffsets { epoch, committer, positions, note };
+                        let (epoch, member, losses) = (checkpoint.epoch, membership.clone(), *losses);
+                        let order = ToSink::CommitOffsets { epoch, member, losses, positions, note };
                         let _ = sinks[*index].send(order).await;
                     }
                     None => {
@@ -152,10 +141,10 @@ impl Commit {
         }
     }
 
-    /// A shared source has been given splits as this member.
-    pub(super) fn gained_by(&mut self, by: String) {
-        if let Self::Group { member, .. } = self {
-            *member = by;
+    /// A shared source has been given splits after so many losses.
+    pub(super) fn gained_after(&mut self, count: u64) {
+        if let Self::Group { losses, .. } = self {
+            *losses = count;
         }
     }
 

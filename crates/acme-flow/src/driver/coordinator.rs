@@ -259,7 +259,7 @@ impl SourceThreads<'_> {
                 number: 0,
                 moved: false,
                 ended: false,
-                member: None,
+                losses: None,
                 leaving: Vec::new(),
                 left: Vec::new(),
             };
@@ -313,7 +313,7 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
-                    Report::Gained { notes, member } => self.gain(&notes, member).await?,
+                    Report::Gained { notes, losses } => self.gain(&notes, losses).await?,
                     Report::Adopted => self.adopting -= 1,
                     Report::Leaving => self.leaving = true,
                     _ => return Err(Diagnostic::new(&codes::INTERNAL, "a report came outside of an epoch's end")),
@@ -454,7 +454,7 @@ impl Coordinator {
                     Report::Ended => self.ended += 1,
                     Report::Changed(diagnostic) => self.changed = Some(diagnostic),
                     Report::Failed(diagnostic) => return Err(diagnostic),
-                    Report::Gained { notes, member } => self.gain(&notes, member).await?,
+                    Report::Gained { notes, losses } => self.gain(&notes, losses).await?,
                     Report::Adopted => {
                         self.adopting -= 1;
                         return Ok(Some(Report::Adopted));
@@ -467,8 +467,8 @@ impl Coordinator {
     }
 
     /// Has the destinations complete what the workers have left that committed these notes.
-    async fn gain(&mut self, notes: &[String], member: String) -> Result<(), Diagnostic> {
-        self.commit.gained_by(member);
+    async fn gain(&mut self, notes: &[String], losses: u64) -> Result<(), Diagnostic> {
+        self.commit.gained_after(losses);
         for note in notes {
             let Some(note) = Note::read(note)? else { continue };
             for (name, sink) in self.sink_names.iter().zip(&self.sinks) {

@@ -24,11 +24,11 @@ pub use dead_letters::dead_letter_shape;
 use crate::checkpoint::{CheckpointStore, Writer};
 use crate::program::Program;
 use crate::stats::Stats;
-use acme_connect::{AnySink, Committer, DynSource, Format, Prepared, Rows};
+use acme_connect::{AnySink, DynSource, Format, Membership, Prepared, Rows};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Everything that a run needs.
 pub struct Job {
@@ -156,7 +156,14 @@ enum ToSink {
     /// To the destination that holds the commit point: nothing happened in the epoch, so nothing is committed.
     Skip,
     /// To the destination whose transaction commits for a shared source.
-    CommitOffsets { epoch: Epoch, committer: Committer, positions: Positions, note: String },
+    CommitOffsets {
+        epoch: Epoch,
+        member: watch::Receiver<Membership>,
+        /// The source's losses when it was given the splits.
+        losses: u64,
+        positions: Positions,
+        note: String,
+    },
     /// The epoch is committed.
     Commit(Epoch),
     /// Another worker has left this, and it is committed.
@@ -186,8 +193,8 @@ enum Report {
     Prepared { sink: usize, prepared: String },
     /// A destination has committed an epoch, or a shared source its positions.
     Committed,
-    /// A shared source has been given splits, with which these notes were committed, as this member.
-    Gained { notes: Vec<String>, member: String },
+    /// A shared source has been given splits, with which these notes were committed, after so many losses.
+    Gained { notes: Vec<String>, losses: u64 },
     /// A destination has completed what another worker had left.
     Adopted,
     /// A shared source has left its group.

@@ -68,10 +68,10 @@ impl SinkTask {
                     self.report(Report::Committed).await;
                     self.resume().await?;
                 }
-                ToSink::CommitOffsets { epoch, mut committer, positions, note } => {
+                ToSink::CommitOffsets { epoch, mut member, losses, positions, note } => {
                     let transaction =
                         self.sink.sink().offset_transaction().expect("only a commit point is asked");
-                    transaction.commit_offsets(epoch, &mut committer, &positions, &note).await?;
+                    transaction.commit_offsets(epoch, &mut member, losses, &positions, &note).await?;
                     self.report(Report::Committed).await;
                     self.resume().await?;
                 }

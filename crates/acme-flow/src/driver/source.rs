@@ -29,8 +29,8 @@ pub(super) struct Stream {
     pub(super) moved: bool,
     /// Nothing will be read any more.
     pub(super) ended: bool,
-    /// The member of the group that was given the splits.
-    pub(super) member: Option<String>,
+    /// Its losses when it was given the splits.
+    pub(super) losses: Option<u64>,
     /// Splits that are to be let go after the next barrier.
     pub(super) leaving: Vec<SplitId>,
     /// Splits that are let go when the epoch under way is committed.
@@ -63,7 +63,7 @@ impl SourceTask {
                     }
                 }
                 Event::CommitWith(positions, note) => {
-                    stream.check_member(source.as_mut())?;
+                    stream.check_losses(source.as_mut())?;
                     shared(source.as_mut()).commit_with(&positions, &note).await?;
                     let _ = stream.reports.send(Report::Committed).await;
                 }
@@ -77,9 +77,9 @@ impl SourceTask {
                 }
                 Event::Read(Err(diagnostic), _) => return Err(diagnostic),
                 Event::Read(Ok(Read::Gained { positions, notes }), _) => {
-                    let member = stream.check_member(source.as_mut())?;
+                    let losses = stream.check_losses(source.as_mut())?;
                     stream.positions.extend(positions);
-                    let _ = stream.reports.send(Report::Gained { notes, member }).await;
+                    let _ = stream.reports.send(Report::Gained { notes, losses }).await;
                 }
                 Event::Read(Ok(Read::Leaving(splits)), _) => {
                     stream.leaving.extend(splits);
@@ -132,8 +132,8 @@ async fn next(
     }
 }
 
-/// The group has removed the member that was given the splits.
-pub(super) fn removed() -> Diagnostic {
+/// The group has taken splits away.
+fn removed() -> Diagnostic {
     let message = "the group has removed this worker, and what it had read goes to others";
     Diagnostic::new(&codes::LOST_SPLITS, message)
 }
@@ -143,10 +143,10 @@ fn shared(source: &mut dyn DynSource) -> &mut dyn SharedSource {
 }
 
 impl Stream {
-    /// The member that the source is, which may not change: another would commit for splits that were taken from this one.
-    fn check_member(&mut self, source: &mut dyn DynSource) -> Result<String, Diagnostic> {
-        let now = shared(source).membership().borrow().member.clone();
-        if *self.member.get_or_insert_with(|| now.clone()) == now { Ok(now) } else { Err(removed()) }
+    /// The source's losses, which may not grow: what is committed from then on could belong to others.
+    fn check_losses(&mut self, source: &mut dyn DynSource) -> Result<u64, Diagnostic> {
+        let now = shared(source).membership().borrow().losses;
+        if *self.losses.get_or_insert(now) == now { Ok(now) } else { Err(removed()) }
     }
 
     async fn barrier(&mut self, epoch: Epoch, then: Then) {

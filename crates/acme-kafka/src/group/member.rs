@@ -194,6 +194,12 @@ pub struct Identities {
 }
 
 impl Identities {
+    /// How often partitions were lost, not given back. Whoever has them now may have gone on.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.shared.lock().losses
+    }
+
     /// Waits until something may have changed; as whom to commit now.
     pub async fn next(&mut self) -> Option<GroupMetadata> {
         // The sender lives in what we share.

@@ -48,7 +48,10 @@ impl GroupSource {
                 let member = returned(&member);
                 store.count("returns");
                 store.join(&member);
-                self.membership.send_modify(|it| it.member.clone_from(&member));
+                self.membership.send_modify(|it| {
+                    it.member.clone_from(&member);
+                    it.losses += 1;
+                });
                 store.beat(&member)?
             }
             beat => beat?,
@@ -289,18 +292,22 @@ impl OffsetTransaction for MemorySink {
     fn commit_offsets<'a>(
         &'a mut self,
         _: Epoch,
-        committer: &'a mut acme_connect::Committer,
+        member: &'a mut watch::Receiver<Membership>,
+        losses: u64,
         positions: &'a Positions,
         note: &'a str,
     ) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
-            let member = &committer.member;
             self.life.step("transaction")?;
             let mut store = self.life.store();
             if store.claims[&self.id] != self.claim {
                 return Err(Diagnostic::new(&codes::LOST_OWNERSHIP, "another has these transactions"));
             }
-            store.commit(self.life.mistake, member, positions, note)?;
+            let member = member.borrow().clone();
+            if member.losses != losses {
+                return Err(Diagnostic::new(&codes::LOST_SPLITS, "the splits were taken away"));
+            }
+            store.commit(self.life.mistake, &member, positions, note)?;
             store.visible.append(&mut self.pending);
             drop(store);
             self.life.step("transaction's answer")

@@ -166,6 +166,7 @@ fn outcome(kind: Kind, mistake: Option<Mistake>, seed: u64) -> (usize, usize, bo
 }
 
 /// Runs worlds with these seeds; every kind of event must have happened in them.
+#[expect(clippy::print_stdout, reason = "a test says what it has seen")]
 fn check(kind: Kind, seeds: std::ops::RangeInclusive<u64>, events: &[&str]) {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     for seed in seeds {
@@ -219,6 +220,7 @@ fn no_row_is_missing_from_a_destination_that_is_at_least_once() {
     check(Kind::AtLeastOnce, 1..=40, &ALWAYS.into_iter().chain(more).collect::<Vec<_>>());
 }
 
+#[expect(clippy::print_stdout, reason = "a test says what it has seen")]
 #[track_caller]
 fn finds(kind: Kind, mistake: Mistake) {
     let found = (1..=40).find(|&seed| {

@@ -287,7 +287,7 @@ impl Brokers {
 
     /// The time-out of a transaction: its producer is fenced.
     pub(super) fn time_out(&mut self, id: usize) {
-        let _ = self.init(u8::try_from(id).unwrap());
+        let _ = self.init(u8::try_from(id).expect("it is there"));
     }
 
     fn fetch(&self, setting: &Setting, partitions: Set) -> Result<Reply, Refusal> {
@@ -317,7 +317,7 @@ impl Brokers {
         let target = group.target(setting, worker);
         for partition in 0..setting.partitions {
             let owner = &mut group.owners[partition];
-            if *owner == Some(u8::try_from(worker).unwrap()) && !has(owned, partition) {
+            if *owner == Some(u8::try_from(worker).expect("it is there")) && !has(owned, partition) {
                 *owner = None;
             }
         }
@@ -325,13 +325,13 @@ impl Brokers {
         let generation = group.generation;
         if revoked == 0 {
             for partition in (0..setting.partitions).filter(|&it| has(target, it)) {
-                group.owners[partition].get_or_insert(u8::try_from(worker).unwrap());
+                group.owners[partition].get_or_insert(u8::try_from(worker).expect("it is there"));
             }
-            group.members[worker].as_mut().unwrap().epoch = generation;
+            group.members[worker].as_mut().expect("it is there").epoch = generation;
         }
         let gone = (0..setting.workers).filter(|&it| group.members[it].is_none() && has(self.registered, it));
         let gone = gone.fold(0, |set, it| set | 0b11 << (2 * it));
-        let epoch = group.members[worker].unwrap().epoch;
+        let epoch = group.members[worker].expect("it is there").epoch;
         let registered = self.registered;
         Reply::Assigned { epoch, assigned: group.owned(worker), revoked, registered, gone }
     }
@@ -366,7 +366,7 @@ impl Group {
         self.members[worker] = None;
         self.generation += 1;
         for owner in &mut self.owners {
-            if *owner == Some(u8::try_from(worker).unwrap()) {
+            if *owner == Some(u8::try_from(worker).expect("it is there")) {
                 *owner = None;
             }
         }

@@ -123,7 +123,7 @@ impl<M: Model> Search<'_, M> {
             for (step, next) in self.model.steps(&state).into_iter().enumerate() {
                 self.transitions += 1;
                 *self.kinds.entry(M::kind(&next.step)).or_default() += 1;
-                let origin = Origin { parent: from, step: u16::try_from(step).unwrap(), depth };
+                let origin = Origin { parent: from, step: u16::try_from(step).expect("it is there"), depth };
                 let (to, is_new) = self.visit(&next.state, origin);
                 if next.is_fair {
                     self.fair.push((from, to));
@@ -144,7 +144,7 @@ impl<M: Model> Search<'_, M> {
     fn visit(&mut self, state: &M::State, origin: Origin) -> (u32, bool) {
         let mut hasher = DefaultHasher::new();
         state.hash(&mut hasher);
-        let next = u32::try_from(self.origins.len()).unwrap();
+        let next = u32::try_from(self.origins.len()).expect("it is there");
         match self.known.entry(hasher.finish()) {
             Entry::Occupied(entry) => (*entry.get(), false),
             Entry::Vacant(entry) => {
@@ -181,7 +181,7 @@ impl<M: Model> Search<'_, M> {
             }
         }
         let stuck = reaches.iter().position(|reaches| !reaches);
-        stuck.map(|state| u32::try_from(state).unwrap())
+        stuck.map(|state| u32::try_from(state).expect("it is there"))
     }
 
     /// The steps to a state, taken again from the start.

@@ -161,7 +161,7 @@ impl Setting {
         );
         if may_stray {
             let mut later = state.clone();
-            later.strays.push((u8::try_from(me).unwrap(), request));
+            later.strays.push((u8::try_from(me).expect("it is there"), request));
             later.strays.sort_unstable();
             out.push(Next { step: Step::GivesUp(me, request), is_fair: false, state: later });
         }

@@ -6,6 +6,7 @@ use super::{CALM, LOST, Mistake, OFFSETS, Setting, TWICE, ZOMBIE};
 /// Workers, partitions, records of each, records in an epoch, faults.
 type Size = (usize, usize, u8, u8, u8);
 
+#[expect(clippy::print_stdout, reason = "a test says what it has seen")]
 fn check((workers, partitions, records, per_epoch, faults): Size) -> Found {
     let setting = Setting { workers, partitions, records, per_epoch, faults, mistake: None, promise: None };
     let found = explore(&setting);

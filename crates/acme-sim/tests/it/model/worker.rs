@@ -119,7 +119,7 @@ impl Worker {
     }
 
     fn global(&self, me: usize, id: u8) -> u8 {
-        u8::try_from(2 * me).unwrap() + id
+        u8::try_from(2 * me).expect("it is there") + id
     }
 
     fn unread(&self) -> Set {
@@ -158,7 +158,7 @@ impl Worker {
             return None;
         }
         let Producer { epoch: producer_epoch, sequence, .. } = *producer;
-        let (id, partition) = (self.global(me, id), u8::try_from(partition).unwrap());
+        let (id, partition) = (self.global(me, id), u8::try_from(partition).expect("it is there"));
         Some(Request::Produce { id, producer_epoch, sequence, partition, record })
     }
 
