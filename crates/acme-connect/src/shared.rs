@@ -62,8 +62,11 @@ pub trait SharedSource: DynSource {
 /// A destination whose transactions can carry the positions of a [`SharedSource`] on the same cluster: rows and positions take
 /// effect together.
 pub trait OffsetTransaction: Send {
-    /// Connects and fences whoever had the same transactions before. Returns the cluster.
-    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<String, Diagnostic>>;
+    /// Connects; the cluster that is written to. Nothing is begun.
+    fn cluster(&mut self) -> Pending<'_, Result<String, Diagnostic>>;
+
+    /// From now on rows are written in transactions. Fences whoever had the same ones before.
+    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<(), Diagnostic>>;
 
     /// Commits what was prepared together with these positions, each with the note, in the newest generation, if
     /// [`Membership::losses`] is still the same: otherwise it may be the generation of a member that has come back, and others have

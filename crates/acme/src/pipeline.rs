@@ -127,6 +127,28 @@ impl Pipeline {
                 || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
     }
 
+    /// The destination in whose transaction it commits: a database's own, or that of a topic beside the shared topics that it reads.
+    pub(crate) fn holder(&mut self) -> Option<usize> {
+        let brokers = |item: &Item| {
+            let mut names: Vec<String> = match item.spec.fields.iter().any(|field| field.name == "brokers") {
+                true => item.config.texts("brokers").map(str::to_owned).collect(),
+                false => Vec::new(),
+            };
+            names.sort_unstable();
+            names
+        };
+        let from = self.spec.sources.first().map(brokers).unwrap_or_default();
+        if self.is_shared() && !from.is_empty() {
+            let destinations = self.sinks.iter_mut().zip(&self.spec.destinations);
+            let beside = destinations.map(|(parts, item)| {
+                parts.sink.sink().offset_transaction().is_some() && brokers(item) == from
+            });
+            let beside: Vec<bool> = beside.collect();
+            return beside.iter().position(|beside| *beside);
+        }
+        self.sinks.iter().position(|parts| parts.sink.can_hold_commit())
+    }
+
     /// The word that its file has for the mode.
     pub(crate) fn mode(&self) -> &'static str {
         match self.spec.mode {

@@ -158,7 +158,7 @@ impl Lock {
     /// The right to be one of the workers of a pipeline, and the directory of this one: whoever would be the only one, or
     /// removes the pipeline, has to wait for all of them.
     pub(crate) fn join(directory: &Path, name: &str) -> Result<([Self; 2], PathBuf), Diagnostic> {
-        let shared = Self::soon(|| Self::lock(directory, name, File::try_lock_shared))?;
+        let shared = Self::soon(|| Self::take_by(directory, name, File::try_lock_shared))?;
         let mut number = 0;
         loop {
             let own = directory.join(WORKERS).join(number.to_string());
@@ -182,10 +182,10 @@ impl Lock {
 
     /// Takes the lock if it is free now.
     pub(crate) fn take(directory: &Path, name: &str) -> Result<Self, Diagnostic> {
-        Self::lock(directory, name, File::try_lock)
+        Self::take_by(directory, name, File::try_lock)
     }
 
-    fn lock(
+    fn take_by(
         directory: &Path,
         name: &str,
         lock: impl Fn(&File) -> Result<(), TryLockError>,

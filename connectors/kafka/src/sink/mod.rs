@@ -15,7 +15,7 @@ use acme_connect::{
 };
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transactional, partition_for_key};
-use acme_kafka::{Class, Client, Error, ErrorCode, TopicPartition};
+use acme_kafka::{Class, Error, ErrorCode, TopicPartition};
 use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS};
 use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
 use cells::Records;
@@ -87,7 +87,7 @@ struct Open {
 }
 
 impl KafkaSink {
-    async fn connect(&mut self) -> Result<(Client, &mut Open), Diagnostic> {
+    async fn connect(&mut self) -> Result<(), Diagnostic> {
         let client = self.cluster.connect().await?;
         let partitions = self.topic.ensure(&client).await?;
         let mut options = ProducerOptions::of(&self.cluster.producer);
@@ -103,8 +103,8 @@ impl KafkaSink {
             let target = producer.target(&TopicPartition::new(&*self.topic.name, partition)).await;
             targets.push(target.map_err(|error| fault(&what, &error))?);
         }
-        let open = self.open.insert(Open { producer, targets, next: 0, in_transaction: false });
-        Ok((client, open))
+        self.open = Some(Open { producer, targets, next: 0, in_transaction: false });
+        Ok(())
     }
 
     fn what(&self) -> String {
@@ -239,11 +239,17 @@ fn commit_fault(what: &str, error: &Error) -> Diagnostic {
 }
 
 impl OffsetTransaction for KafkaSink {
-    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<String, Diagnostic>> {
+    fn cluster(&mut self) -> Pending<'_, Result<String, Diagnostic>> {
+        Box::pin(async move {
+            let client = self.cluster.connect().await?;
+            Ok(client.cached().cluster_id.clone().unwrap_or_default())
+        })
+    }
+
+    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
             self.transactional = Some(format!("{}-{writer}", self.id));
-            let (client, _) = self.connect().await?;
-            Ok(client.cached().cluster_id.clone().unwrap_or_default())
+            self.connect().await
         })
     }
 

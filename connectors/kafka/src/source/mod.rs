@@ -257,10 +257,10 @@ impl KafkaSource {
             .collect();
         fetcher.assign(&places);
         for (partition, (offset, _)) in from {
-            let progress = self.splits.lock().entry(position::split(partition)).or_default().clone();
             let offset = u64::try_from(*offset).unwrap_or(0);
-            let progress = acme_connect::SplitProgress { offset, end: progress.end.max(offset), ..progress };
-            self.splits.lock().insert(position::split(partition), progress);
+            let mut splits = self.splits.lock();
+            let progress = splits.entry(position::split(partition)).or_default();
+            (progress.offset, progress.end) = (offset, progress.end.max(offset));
         }
     }
 

@@ -68,8 +68,9 @@ impl Commit {
         let mut transaction = None;
         for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {
             let Some(candidate) = sink.sink().offset_transaction() else { continue };
-            // Open transactions of the predecessor are ended before the committed positions are read.
-            if candidate.claim(&writer.0).await? == membership.borrow().cluster {
+            if candidate.cluster().await? == membership.borrow().cluster {
+                // Open transactions of the predecessor are ended before the committed positions are read.
+                candidate.claim(&writer.0).await?;
                 transaction = Some(index);
                 break;
             }

@@ -17,14 +17,17 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
-        let pipeline = pipeline::load(&self.file)?;
-        print(&Text { pipeline: &pipeline, out: String::new() }.whole());
+        let mut pipeline = pipeline::load(&self.file)?;
+        let holder = pipeline.holder();
+        print(&Text { pipeline: &pipeline, holder, out: String::new() }.whole());
         Ok(())
     }
 }
 
 struct Text<'a> {
     pipeline: &'a Pipeline,
+    /// The destination in whose transaction the pipeline commits.
+    holder: Option<usize>,
     out: String,
 }
 
@@ -119,13 +122,8 @@ impl Text<'_> {
         self.line(format_args!("  promises  {}", self.promise(index)));
     }
 
-    /// The destination in whose transaction the pipeline commits.
-    fn holder(&self) -> Option<usize> {
-        self.pipeline.sinks.iter().position(|parts| parts.sink.can_hold_commit())
-    }
-
     fn delivery(&self, index: usize) -> Delivery {
-        match self.holder() {
+        match self.holder {
             Some(holder) if holder == index => Delivery::ExactlyOnce,
             _ => self.pipeline.sinks[index].delivery,
         }
@@ -133,7 +131,7 @@ impl Text<'_> {
 
     fn promise(&self, index: usize) -> &'static str {
         match self.delivery(index) {
-            Delivery::ExactlyOnce if self.holder() == Some(index) => {
+            Delivery::ExactlyOnce if self.holder == Some(index) => {
                 "exactly once: rows and the pipeline's progress take effect in one transaction"
             }
             Delivery::ExactlyOnce => "exactly once: rows are prepared and take effect with the commit",

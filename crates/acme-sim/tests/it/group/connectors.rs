@@ -277,15 +277,18 @@ impl Sink for MemorySink {
 }
 
 impl OffsetTransaction for MemorySink {
-    fn claim<'a>(&'a mut self, _: &'a str) -> Pending<'a, Result<String, Diagnostic>> {
+    fn cluster(&mut self) -> Pending<'_, Result<String, Diagnostic>> {
+        Box::pin(async { Ok(CLUSTER.to_owned()) })
+    }
+
+    fn claim<'a>(&'a mut self, _: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
             let mut store = self.life.store();
             let claims = store.claims.entry(self.id.clone()).or_default();
             *claims += 1;
             self.claim = *claims;
             drop(store);
-            self.life.step("claim")?;
-            Ok(CLUSTER.to_owned())
+            self.life.step("claim")
         })
     }
 

@@ -21,7 +21,7 @@ const BATCH: i64 = 300;
 
 fn event(id: i64) -> String {
     let kind = if id % 3 == 0 { "purchase" } else { "view" };
-    format!("{id}\t{{\"id\":{id},\"kind\":\"{kind}\",\"pad\":\"{:0100}\"}}\n", id)
+    format!("{id}\t{{\"id\":{id},\"kind\":\"{kind}\",\"pad\":\"{id:0100}\"}}\n")
 }
 
 /// Where a run is held, so that its death has a name.

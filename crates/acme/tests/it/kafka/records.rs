@@ -104,3 +104,37 @@ settings: {errors: {policy: dead_letter, to: dead}}
     assert_eq!(origins, ["in-0@1", "in-0@2", "in-0@4", "in-0@5", "in-0@7", "in-0@8"], "{dead}");
     assert!(dead.contains("it is a tombstone") && dead.contains("not valid UTF-8"), "{dead}");
 }
+
+#[test]
+fn explain_says_what_a_topic_gets_from_where() {
+    let place = crate::harness::Place::new();
+    let explain = |from: &str, to: &str| {
+        let text = format!(
+            "name: p\nsources: [{{type: kafka, brokers: [{from}], topic: in}}]\n\
+             destinations: [{{type: kafka, brokers: [{to}], topic: out}}]\n"
+        );
+        place.write("p.yaml", &text);
+        place.acme_ok(&["explain", "p.yaml"])
+    };
+    let same = explain("\"a:1\", \"b:1\"", "\"b:1\", \"a:1\"");
+    assert!(same.contains("end to end  exactly once"), "{same}");
+    let other = explain("\"a:1\"", "\"b:1\"");
+    assert!(other.contains("end to end  at least once"), "{other}");
+}
+
+#[test]
+fn another_cluster_gets_every_record_at_least_once() {
+    let (world, other) = (World::start(), World::start());
+    world.topic("in", 1);
+    other.topic("out", 1);
+    let lines: String = (0..100).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    world.produce(&["-t", "in"], &lines);
+    world.pipeline(
+        "p.yaml",
+        &"{name: p, mode: batch, sources: [{type: kafka, BROKERS, topic: in, start_offset: earliest}], \
+          destinations: [{type: kafka, OTHER, topic: out}]}"
+            .replace("OTHER", &format!("brokers: [\"{}\"]", other.kafka.bootstrap())),
+    );
+    world.place.acme_ok(&["run", "p.yaml"]);
+    assert_eq!(other.consume("out", "%s\n"), lines);
+}
