@@ -1,7 +1,6 @@
 //! The client against real clusters.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
-#![expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
 
 mod client;
 mod fetch;
