@@ -62,8 +62,15 @@ impl Config {
         if self.bootstrap.is_empty() {
             return Err(Error::Config("no bootstrap server is given".to_owned()));
         }
-        for server in &self.bootstrap {
-            split_address(server)?;
+        for (index, server) in self.bootstrap.iter().enumerate() {
+            // What stands there instead of an address may be a secret, so it is not shown.
+            split_address(server).map_err(|_| {
+                Error::Config(format!(
+                    "bootstrap server {} of {} is not host:port",
+                    index + 1,
+                    self.bootstrap.len()
+                ))
+            })?;
         }
         if self.in_flight_max == 0 {
             return Err(Error::Config("at least one request must be allowed in flight".to_owned()));
@@ -89,7 +96,8 @@ pub(crate) fn split_address(address: &str) -> Result<(String, u16)> {
     let fault = || Error::Config(format!("bootstrap server {address:?} is not host:port"));
     let (host, port) = address.trim().rsplit_once(':').ok_or_else(fault)?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if host.is_empty() {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    if host.is_empty() || !host.chars().all(is_part) {
         return Err(fault());
     }
     Ok((host.to_owned(), port.parse().map_err(|_| fault())?))

@@ -43,13 +43,15 @@ fn words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut quote = None;
     let mut chars = text.trim().chars();
     let mut ended = false;
+    // The last character is an equals sign outside of quotes: the value is still to come.
+    let mut open = false;
     while let Some(c) = chars.next() {
         match (c, quote) {
             ('\\', Some(_)) => word.get_or_insert_default().extend(chars.next()),
             (c, Some(open)) if c == open => quote = None,
             (c, Some(_)) => word.get_or_insert_default().push(c),
             ('"' | '\'', None) => {
-                quote = Some(c);
+                (quote, open) = (Some(c), false);
                 word.get_or_insert_default();
             }
             (';', None) => {
@@ -58,13 +60,15 @@ fn words(text: &str) -> Result<Vec<String>, &'static str> {
             }
             (c, None) if c.is_whitespace() => {
                 // `name = "value"` is written by some.
-                let open = word.as_deref().is_some_and(|word| word.ends_with('='));
                 let next_is_equals = chars.as_str().trim_start().starts_with('=');
                 if !open && !next_is_equals {
                     words.extend(word.take());
                 }
             }
-            (c, None) => word.get_or_insert_default().push(c),
+            (c, None) => {
+                word.get_or_insert_default().push(c);
+                open = c == '=';
+            }
         }
     }
     if quote.is_some() {

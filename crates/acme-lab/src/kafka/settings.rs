@@ -38,9 +38,12 @@ pub(super) fn write(home: &Path, folder: &Path, node: &Node, all: &[Node], optio
     let checkpoint = if options.sasl { "scram.checkpoint" } else { "plain.checkpoint" };
     fs::copy(home.join(checkpoint), data.join("bootstrap.checkpoint"))?;
     let id = node.id;
+    // The same for all nodes, and another for each cluster.
+    let cluster = format!("AcmeLab{:0>15}", all[0].unique().replace(|c: char| !c.is_ascii_digit(), ""));
+    let cluster = &cluster[..22];
     fs::write(
         data.join("meta.properties"),
-        format!("node.id={id}\ndirectory.id=AcmeLabDisk000000000{id}A\nversion=1\ncluster.id={CLUSTER}\n"),
+        format!("node.id={id}\ndirectory.id=AcmeLabDisk000000000{id}A\nversion=1\ncluster.id={cluster}\n"),
     )?;
     let mut text = basics(folder, node, all);
     secure(&mut text, folder, node, options)?;
