@@ -175,6 +175,11 @@ impl Sink for BigQuerySink {
         self.ended = true;
     }
 
+    /// A table is replaced by one statement, so by one worker.
+    fn is_shareable(&self) -> bool {
+        self.settings.mode != Mode::Truncate
+    }
+
     async fn adopt(&mut self, prepared: &Prepared) -> Result<(), Diagnostic> {
         let mut left = read(Some(prepared))?;
         if self.settings.mode == Mode::Truncate && !left.groups.is_empty() {

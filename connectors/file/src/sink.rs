@@ -275,4 +275,9 @@ impl Sink for FileSink {
     async fn commit(&mut self, _: Epoch) -> Result<(), Diagnostic> {
         self.publish().map_err(|error| self.fault("publish", &error))
     }
+
+    /// The hidden file is one worker's.
+    fn is_shareable(&self) -> bool {
+        false
+    }
 }

@@ -72,6 +72,12 @@ pub trait Sink: Send {
     /// fails, does not say so, and the next one goes on. It matters to destinations that replace what was there before.
     fn sources_ended(&mut self) {}
 
+    /// Whether several workers of a pipeline can each have one of these, and complete by [`Sink::adopt`] what another has left.
+    /// Where a destination cannot, one worker reads everything and keeps the positions itself.
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
     /// Completes what another worker has prepared, whose checkpoint is committed and whose splits are held here now. It may
     /// be complete already.
     fn adopt(&mut self, prepared: &Prepared) -> impl Future<Output = Result<(), Diagnostic>> + Send {
@@ -180,6 +186,8 @@ pub trait DynSink: Send {
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>>;
     /// [`Sink::sources_ended`]
     fn sources_ended(&mut self);
+    /// [`Sink::is_shareable`]
+    fn is_shareable(&self) -> bool;
     /// [`Sink::adopt`]
     fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>>;
     /// [`Sink::offset_transaction`]
@@ -204,6 +212,9 @@ impl<S: Sink> DynSink for S {
     }
     fn sources_ended(&mut self) {
         Sink::sources_ended(self);
+    }
+    fn is_shareable(&self) -> bool {
+        Sink::is_shareable(self)
     }
     fn adopt<'a>(&'a mut self, prepared: &'a Prepared) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(Sink::adopt(self, prepared))

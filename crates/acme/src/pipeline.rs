@@ -123,6 +123,7 @@ impl Pipeline {
     pub(crate) fn is_shared(&mut self) -> bool {
         let [source] = self.sources.as_mut_slice() else { return false };
         source.source.shared().is_some()
+            && self.sinks.iter_mut().all(|parts| parts.sink.sink().is_shareable())
             && (self.sinks.iter_mut().any(|parts| parts.sink.sink().offset_transaction().is_some())
                 || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
     }

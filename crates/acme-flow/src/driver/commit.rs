@@ -64,6 +64,9 @@ impl Commit {
     ) -> Result<Option<Self>, Diagnostic> {
         let [JobSource { name, source, .. }] = sources else { return Ok(None) };
         let Some(shared) = source.shared() else { return Ok(None) };
+        if !sinks.iter_mut().all(|it| it.sink.sink().is_shareable()) {
+            return Ok(None);
+        }
         let (membership, note_max) = (shared.membership(), shared.note_max());
         let mut transaction = None;
         for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {

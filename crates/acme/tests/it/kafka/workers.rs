@@ -111,3 +111,48 @@ fn start_offset_counts_once_for_all_workers_of_a_group() {
     assert!(stop(next).status.success());
     assert_eq!(faults(&world.ids("out"), 300..900), Vec::<String>::new());
 }
+
+#[test]
+fn into_a_file_one_worker_reads_everything_and_a_restart_goes_on_exactly_there() {
+    let world = World::start();
+    world.topic("in", 3);
+    let pipeline =
+        PIPELINE.replace("START", "earliest").replace("type: \"null\"", "type: file, path: out/rows.jsonl");
+    world.pipeline("p.yaml", &pipeline);
+    let mut written = 0;
+    for _ in 0..4 {
+        let mut run = worker(&world);
+        until("some rows more are committed", || {
+            let lines: String =
+                (written..written + 200).map(|id| format!("{id}\t{{\"id\":{id}}}\n")).collect();
+            world.produce(&["-t", "in", "-K", "\t"], &lines);
+            written += 200;
+            crate::harness::counted(&world.place, "commits") > 2
+        });
+        let second = world.run("p.yaml").output().expect("the binary runs");
+        assert!(text(&second.stderr).contains("is running already"), "{}", text(&second.stderr));
+        run.kill().expect("it is killed");
+        run.wait().expect("it is gone");
+    }
+    let last = worker(&world);
+    until("all is read", || shares(&world).iter().map(|(_, splits, _)| splits.len()).sum::<usize>() == 3);
+    until("nothing is left", || {
+        let status = world.place.acme_ok(&["status", "--output", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        status[0]["splits"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|split| split["lag_records"] == 0 && split["end"] != 0)
+    });
+    assert!(stop(last).status.success());
+    let mut ids = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(world.place.path("out")).expect("it is there") {
+        let file = std::fs::read_to_string(entry.expect("an entry").path()).expect("text");
+        for line in file.lines() {
+            let row: serde_json::Value = serde_json::from_str(line).expect("a whole line");
+            *ids.entry(row["id"].as_i64().expect("an id")).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(faults(&ids, 0..written), Vec::<String>::new());
+}

@@ -98,11 +98,11 @@ fn mistakes_are_said_as_by_kafkas_own_tool_and_with_a_remedy() {
         &["--describe", "--if-not-exists"],
     ] {
         let (theirs, ours) = (TOPICS.theirs(arguments), TOPICS.ours(arguments));
-        // Java lists the options that contradict in any order.
+        // Java lists the options that contradict in any order, inside of one pair of quotes.
         let first = |bytes: &[u8]| {
             let line = text(bytes).lines().next().unwrap_or_default().to_owned();
             let mut words: Vec<String> =
-                line.split([' ', ',']).map(|word| word.replace(['[', ']'], "")).collect();
+                line.split([' ', ',']).map(|word| word.replace(['[', ']', '"'], "")).collect();
             words.sort_unstable();
             words
         };
