@@ -5,8 +5,12 @@ use acme_connect::{Context, csv};
 use acme_formats::csv::Dialect;
 use acme_kafka::group::{Assignor, MemberOptions, Protocol, Subscription};
 use acme_kafka::properties::{ConsumerSettings, Fault, ProducerSettings, Properties, Settings};
-use acme_kafka::{Client, FetchOptions};
-use acme_types::{Config, Diagnostic, ValueKind, codes};
+use acme_kafka::{Client, Error, FetchOptions};
+use acme_types::{Config, Diagnostic, Place, ValueKind, codes};
+use std::time::Duration;
+
+/// How long it is waited for a cluster before anything runs, unless `default.api.timeout.ms` says otherwise.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the value of a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,11 @@ pub(crate) struct Cluster {
     pub(crate) config: acme_kafka::Config,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) producer: ProducerSettings,
+    /// Where the brokers and the properties stand.
+    at: Place,
+    properties_at: Place,
+    /// How long it is waited for the first answer of a look.
+    patience: Duration,
 }
 
 /// Properties that a pipeline says in another way.
@@ -115,13 +124,17 @@ impl Cluster {
                     .help("write each broker as `host:port`"),
             )
         })?;
-        Ok(Self { config: client, consumer, producer })
+        let patient = values().any(|(name, _)| name == "default.api.timeout.ms");
+        let patience = if patient { client.operation_timeout } else { PATIENCE };
+        let (at, properties_at) = (config.place("brokers").clone(), config.place("properties").clone());
+        Ok(Self { config: client, consumer, producer, at, properties_at, patience })
     }
 
     /// How records are fetched.
     pub(crate) fn fetch(&self) -> FetchOptions {
         let (given, default) = (&self.consumer, FetchOptions::default());
         FetchOptions {
+            rack: given.client_rack.clone(),
             isolation: given.isolation_level.unwrap_or(default.isolation),
             max_wait: given.fetch_max_wait.unwrap_or(default.max_wait),
             min_bytes: given.fetch_min_bytes.unwrap_or(default.min_bytes),
@@ -150,7 +163,26 @@ impl Cluster {
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Diagnostic> {
-        let client = Client::connect(self.config.clone()).await;
-        client.map_err(|error| fault(&format!("reach Kafka at {}", self.config.bootstrap.join(", ")), &error))
+        self.connect_with(self.config.clone(), self.config.operation_timeout).await
+    }
+
+    /// The same before anything runs: who does not answer soon is named, rather than waited for.
+    pub(crate) async fn look(&self) -> Result<Client, Diagnostic> {
+        self.connect_with(self.config.clone(), self.patience).await
+    }
+
+    async fn connect_with(
+        &self,
+        config: acme_kafka::Config,
+        patience: Duration,
+    ) -> Result<Client, Diagnostic> {
+        let client = Client::connect_within(config, patience).await;
+        client.map_err(|error| {
+            let at = match error {
+                Error::Auth { .. } | Error::Tls { .. } => &self.properties_at,
+                _ => &self.at,
+            };
+            fault(&format!("reach Kafka at {}", self.config.bootstrap.join(", ")), &error).at(at)
+        })
     }
 }

@@ -7,6 +7,7 @@ use acme_formats::csv::{self, CsvEncoder};
 use acme_formats::json::JsonEncoder;
 use acme_types::{Change, Clock, Config, Delivery, Diagnostic, Disk, Place, Shape, Spec};
 use arrow::datatypes::{FieldRef, SchemaRef};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One entry in the binary's list of connectors.
@@ -31,6 +32,8 @@ pub enum Maker {
 pub struct Context {
     /// The local disk.
     pub disk: Arc<dyn Disk>,
+    /// Where a connector may keep, on this machine and in files of its own, what must outlast a run; `None` keeps nothing.
+    pub memory: Option<PathBuf>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The name of the item.

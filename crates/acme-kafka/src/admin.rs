@@ -1,7 +1,9 @@
 //! Administration: topics, their settings and partitions, deleting records.
 
+mod rights;
 mod topics;
 
+pub use rights::{Operation, Rights};
 pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
 
 use crate::client::{Client, TopicPartition};
@@ -97,6 +99,18 @@ impl Client {
     /// # Errors
     /// TOPIC_ALREADY_EXISTS, INVALID_REPLICATION_FACTOR, POLICY_VIOLATION and the like.
     pub async fn create_topic(&self, topic: &NewTopic) -> Result<Uuid> {
+        self.creation(topic, false).await
+    }
+
+    /// Whether [`Self::create_topic`] would succeed; nothing is created.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn check_topic(&self, topic: &NewTopic) -> Result<()> {
+        self.creation(topic, true).await.map(drop)
+    }
+
+    async fn creation(&self, topic: &NewTopic, only_check: bool) -> Result<Uuid> {
         let config = |(name, value): (&String, &String)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
         };
@@ -111,8 +125,10 @@ impl Client {
             .with_num_partitions(topic.partitions)
             .with_replication_factor(topic.replication_factor)
             .with_configs(topic.configs.iter().map(config).collect());
-        let request =
-            CreateTopicsRequest::default().with_topics(vec![wanted]).with_timeout_ms(self.admin_timeout_ms());
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![wanted])
+            .with_timeout_ms(self.admin_timeout_ms())
+            .with_validate_only(only_check);
         let response = self
             .send_to_controller(&request, |response| {
                 ErrorCode(response.topics.first().map_or(0, |topic| topic.error_code))

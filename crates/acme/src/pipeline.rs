@@ -80,6 +80,7 @@ pub(crate) fn check(path: &str, text: &str) -> Result<Pipeline, Vec<Diagnostic>>
 pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>, notes: &Notes) -> Context {
     Context {
         disk: Arc::new(OsDisk),
+        memory: Some(state::root().join(&spec.name).join("connectors")),
         clock,
         item: item.name.as_str().into(),
         pipeline: spec.name.as_str().into(),

@@ -42,6 +42,7 @@ pub(crate) fn make(keys: &str, batch_mode: bool) -> Result<SinkParts, Diagnostic
     let Some(spec) = spec else { return Err(found.remove(0)) };
     let context = Context {
         disk: Arc::new(OsDisk),
+        memory: None,
         clock: Arc::new(SystemClock::start()),
         item: "warehouse".into(),
         pipeline: "test".into(),

@@ -42,6 +42,7 @@ pub(crate) fn make(url: &str, keys: &str) -> Result<SinkParts, Diagnostic> {
     let Some(spec) = spec else { return Err(found.remove(0)) };
     let context = Context {
         disk: Arc::new(OsDisk),
+        memory: None,
         clock: Arc::new(SystemClock::start()),
         item: "elasticsearch".into(),
         pipeline: "test".into(),

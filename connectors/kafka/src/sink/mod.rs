@@ -15,7 +15,7 @@ use acme_connect::{
 };
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transactional, partition_for_key};
-use acme_kafka::{Class, Error, ErrorCode, TopicPartition};
+use acme_kafka::{Class, CoordinatorKind, Error, ErrorCode, TopicPartition};
 use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS};
 use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
 use cells::Records;
@@ -115,13 +115,23 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     async fn check(&mut self) -> Vec<Diagnostic> {
         let found = async {
-            let client = self.cluster.connect().await?;
-            match self.topic.partitions(&client).await? {
-                None if !self.topic.is_created() => Err(self.topic.missing()),
-                _ => Ok(()),
-            }
+            let client = self.cluster.look().await?;
+            self.topic.check(&client).await?;
+            let transactions = client.coordinator(CoordinatorKind::Transaction, &self.id).await;
+            Ok(transactions.err().filter(|error| error.class() == Class::Fatal))
         };
-        found.await.err().into_iter().collect()
+        match found.await {
+            Ok(None) => Vec::new(),
+            // Whether transactions are needed is known when the source is.
+            Ok(Some(error)) => {
+                let what =
+                    "open a transaction, which is needed where the rows come from a topic of this cluster";
+                let mut warning = fault(what, &error);
+                warning.warning = true;
+                vec![warning]
+            }
+            Err(diagnostic) => vec![diagnostic],
+        }
     }
 
     async fn open(&mut self, _: Option<&Prepared>) -> Result<(), Diagnostic> {
@@ -145,6 +155,7 @@ impl Sink for KafkaSink {
         let mut fates = Fates::new();
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         let mut header_bytes: Vec<Vec<u8>> = vec![Vec::new(); self.names.len()];
+        let mut headers_room = Vec::with_capacity(self.names.len());
         for row in 0..rows.batch.rows() {
             let (key, value) = match (records.key(row, &mut key_bytes), records.value(row, &mut value_bytes))
             {
@@ -166,19 +177,17 @@ impl Sink for KafkaSink {
                 }
                 None => targets[*next],
             };
-            let mut headers = Vec::with_capacity(self.names.len());
-            for (number, bytes) in header_bytes.iter_mut().enumerate() {
+            let mut headers = headers_room;
+            for ((number, name), bytes) in self.names.iter().enumerate().zip(&mut header_bytes) {
                 bytes.clear();
                 if records.header(number, row, bytes) {
-                    headers.push(number);
+                    headers.push((&**name, Some(&**bytes)));
                 }
             }
-            let headers: Vec<_> = headers
-                .into_iter()
-                .map(|number| (&*self.names[number], Some(header_bytes[number].as_slice())))
-                .collect();
             let timestamp = records.timestamp_ms(row).unwrap_or(now_ms);
-            match producer.send(target, timestamp, key, value, &headers).await {
+            let sent = producer.send(target, timestamp, key, value, &headers).await;
+            headers_room = emptied(headers);
+            match sent {
                 Ok(_) => {}
                 Err(error) if error.code() == Some(ErrorCode::MESSAGE_TOO_LARGE) => {
                     fates.push((row, Fate::Reject { reason: error.to_string() }));
@@ -207,6 +216,15 @@ impl Sink for KafkaSink {
     fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction> {
         Some(self)
     }
+}
+
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
+/// The same allocation for headers that live at another time.
+fn emptied<'a>(mut headers: Vec<Header<'_>>) -> Vec<Header<'a>> {
+    headers.clear();
+    // The standard library collects into the vector that it takes from.
+    headers.into_iter().map(|_| unreachable!("it is empty")).collect()
 }
 
 /// The first record that is not in the log.
@@ -275,7 +293,7 @@ impl OffsetTransaction for KafkaSink {
                 let committed = OffsetAndMetadata {
                     offset: place.offset,
                     leader_epoch: place.epoch,
-                    metadata: note.to_owned(),
+                    metadata: place.metadata(note),
                 };
                 offsets.push((crate::source::partition(split)?, committed));
             }

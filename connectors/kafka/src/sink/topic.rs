@@ -1,7 +1,7 @@
 //! The topic that is written: whether it is there, and what it takes.
 
-use crate::fault::fault;
-use acme_kafka::admin::{NewTopic, Resource};
+use crate::fault::{denied, fault};
+use acme_kafka::admin::{NewTopic, Operation, Resource};
 use acme_kafka::{Client, ErrorCode};
 use acme_types::codes::REMOTE;
 use acme_types::{Config, Diagnostic, Place};
@@ -42,6 +42,9 @@ impl Topic {
         match cluster.topics.get(&*self.name) {
             None => Ok(None),
             Some(topic) if topic.error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Ok(None),
+            Some(topic) if topic.error == ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
+                Err(denied(Operation::Write, "topic", &self.name).at(&self.at))
+            }
             Some(topic) if !topic.error.is_ok() => {
                 let message = format!("cannot {what}: {}", topic.error.message());
                 Err(Diagnostic::new(&REMOTE, message).at(&self.at))
@@ -82,11 +85,28 @@ impl Topic {
         }
     }
 
-    pub(super) fn is_created(&self) -> bool {
-        self.create.is_some()
+    /// Whether it can be written, or created.
+    pub(super) async fn check(&self, client: &Client) -> Result<(), Diagnostic> {
+        match (self.partitions(client).await?, &self.create) {
+            (None, None) => Err(self.missing()),
+            (None, Some(topic)) => {
+                let what = format!("create topic \"{}\"", self.name);
+                client.check_topic(topic).await.map_err(|error| fault(&what, &error).at(&self.at))
+            }
+            (Some(_), _) => {
+                let what = format!("look at topic \"{}\"", self.name);
+                let rights = client.topic_rights(&[&self.name]).await;
+                match rights.map_err(|error| fault(&what, &error).at(&self.at))?.first() {
+                    Some(rights) if !rights.allow(Operation::Write) => {
+                        Err(denied(Operation::Write, "topic", &self.name).at(&self.at))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
     }
 
-    pub(super) fn missing(&self) -> Diagnostic {
+    fn missing(&self) -> Diagnostic {
         let message = format!("the cluster has no topic \"{}\"", self.name);
         let help = "create it with `acme topics create`, or add `create: {}` to have it created";
         Diagnostic::new(&REMOTE, message).at(&self.at).help(help)

@@ -2,7 +2,7 @@
 
 use super::KafkaSource;
 use super::position::{Place, partition, split};
-use crate::fault::{CHOICES, fault};
+use crate::fault::fault;
 use acme_connect::Read;
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::{At, TopicPartition};
@@ -25,14 +25,10 @@ impl KafkaSource {
                     "{partition}, which the pipeline has read up to offset {}, does not exist any more",
                     place.offset
                 );
-                return Err(Diagnostic::new(&SOURCE_CHANGED, message).help(CHOICES));
+                return Err(Diagnostic::new(&SOURCE_CHANGED, message).help(self.choices(&partition.topic)));
             }
             if let Some(topic) = topic.filter(|topic| topic.id != place.topic && !place.topic.is_nil()) {
-                let message = format!(
-                    "topic \"{}\" was deleted and created again: its id was {} and is {}",
-                    partition.topic, place.topic, topic.id
-                );
-                return Err(Diagnostic::new(&SOURCE_CHANGED, message).help(CHOICES));
+                return Err(self.recreated(&partition.topic, &place.topic.to_string(), topic.id));
             }
             begin.insert(partition, (place.offset, place.epoch));
         }

@@ -3,7 +3,7 @@
 use super::position::{Place, split};
 use crate::settings::Values;
 use acme_connect::metadata;
-use acme_kafka::{Fetched, TopicPartition, Uuid};
+use acme_kafka::{Fetched, TopicPartition};
 use acme_types::batch::META_PREFIX;
 use acme_types::{Chunk, LogRecord, Origin, Payload, Records};
 use arrow::array::{ArrayRef, BinaryViewBuilder, Int64Array, RecordBatch};
@@ -12,11 +12,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The chunk; `None` where there are no records, for a position alone is no reason to commit.
-pub(super) fn chunk(fetched: Fetched, values: &Values, with_topic: bool) -> Option<Chunk> {
+pub(super) fn chunk(fetched: Fetched, values: &Values) -> Option<Chunk> {
     let first = fetched.records.first()?.offset;
     let partition = TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
-    let topic = if with_topic { fetched.topic_id } else { Uuid::nil() };
-    let place = Place { offset: fetched.next_offset, epoch: fetched.leader_epoch, topic };
+    let place = Place { offset: fetched.next_offset, epoch: fetched.leader_epoch, topic: fetched.topic_id };
     let narrow = |range: Range<usize>| {
         let at = |index| u32::try_from(index).expect("a fetched buffer is below 4 GiB");
         at(range.start)..at(range.end)

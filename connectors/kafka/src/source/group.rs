@@ -1,15 +1,16 @@
 //! The group as commit point: it gives the partitions, and keeps their positions with the engine's notes.
 
-use super::position::{Place, partition, split};
-use super::topics::Topics;
+use super::position::{BEFORE_NOTE, Place, partition, split};
+use super::topics::{Topics, Which};
 use super::{KafkaSource, unopened};
-use crate::fault::fault;
+use crate::fault::{denied, fault};
 use crate::settings::Cluster;
 use acme_connect::{Membership, Pending, Read, SharedSource};
+use acme_kafka::admin::Operation;
 use acme_kafka::group::{
     Committed, Event, Member, MemberOptions, OffsetAndMetadata, Revocation, Subscription,
 };
-use acme_kafka::{At, Client, TopicPartition};
+use acme_kafka::{At, Client, ErrorCode, TopicPartition};
 use acme_types::codes::LOST_SPLITS;
 use acme_types::{Diagnostic, Positions, SplitId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,9 +47,9 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(name: &str, topics: &Topics, cluster: &Cluster) -> Self {
-        let subscription = match topics {
-            Topics::Named(names) => Subscription::topics(names),
-            Topics::Matching(_) => {
+        let subscription = match &topics.which {
+            Which::Named(names) => Subscription::topics(names),
+            Which::Matching(_) => {
                 let topics = topics.clone();
                 Subscription::Matching(Arc::new(move |name| topics.has(name)))
             }
@@ -75,6 +76,10 @@ impl Group {
 
     pub(super) fn set_cluster(&self, cluster: String) {
         self.who.send_modify(|who| who.cluster = cluster);
+    }
+
+    pub(super) fn cluster(&self) -> String {
+        self.who.borrow().cluster.clone()
     }
 
     pub(super) fn is_joined(&self) -> bool {
@@ -105,6 +110,18 @@ impl Group {
 
     fn what(&self, doing: &str) -> String {
         format!("{doing} group \"{}\"", self.name())
+    }
+
+    /// Whether the user may be in it.
+    pub(super) async fn check(&self, client: &Client) -> Result<(), Diagnostic> {
+        let denied = || denied(Operation::Read, "group", self.name());
+        match client.group_rights(self.name()).await {
+            Ok(rights) if rights.allow(Operation::Read) => Ok(()),
+            Err(error) if error.code() != Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) => {
+                Err(fault(&self.what("look at"), &error))
+            }
+            Ok(_) | Err(_) => Err(denied()),
+        }
     }
 
     fn join(&mut self, client: &Client) {
@@ -179,15 +196,17 @@ impl KafkaSource {
         let mut new = Vec::new();
         for partition in &partitions {
             match committed.get(partition) {
-                Some(OffsetAndMetadata { offset, leader_epoch, metadata }) => {
-                    begin.insert(partition.clone(), (*offset, *leader_epoch));
-                    notes.insert(metadata.clone());
+                Some(place) => {
+                    begin.insert(partition.clone(), (place.offset, place.leader_epoch));
+                    notes.insert(self.own_note(partition, place)?);
                 }
                 // It has come since: its beginning is where it begins.
                 None => new.push(partition.clone()),
             }
         }
+        let mut known = self.known()?;
         if !new.is_empty() {
+            self.is_new(&known, &new)?;
             let first = self.list(&client, &new, At::Earliest).await?;
             let first: BTreeMap<_, _> = first.into_iter().map(|(it, offset)| (it, (offset, -1))).collect();
             self.commit_first(&first).await?;
@@ -195,10 +214,16 @@ impl KafkaSource {
         }
         self.note_ends(&client, &begin).await?;
         self.begin(&client, &begin);
+        let before = known.clone();
+        let ours = committed.into_iter().filter(|(partition, _)| self.topics.has(&partition.topic)).collect();
+        known.add(&ours, |topic| self.topic_id(topic).to_string());
+        if known != before {
+            self.memory.write(&known)?;
+        }
         self.group.given.clear();
         self.group.settled = true;
         let place = |(partition, (offset, epoch)): (&TopicPartition, &(i64, i32))| {
-            let place = Place { offset: *offset, epoch: *epoch, topic: acme_kafka::Uuid::nil() };
+            let place = Place { offset: *offset, epoch: *epoch, topic: self.topic_id(&partition.topic) };
             (split(partition), place.position())
         };
         Ok(Some(Read::Gained {
@@ -237,6 +262,8 @@ impl KafkaSource {
                 return Ok(None);
             }
             let cluster = self.look(client).await?;
+            let ours: Vec<TopicPartition> = ours.into_iter().cloned().collect();
+            self.is_new(&self.known()?, &ours)?;
             let all: Vec<TopicPartition> = self
                 .topics
                 .partitions(&cluster)?
@@ -254,9 +281,9 @@ impl KafkaSource {
         let offsets: Vec<_> = begin
             .iter()
             .map(|(partition, (offset, epoch))| {
-                let place =
-                    OffsetAndMetadata { offset: *offset, leader_epoch: *epoch, metadata: String::new() };
-                (partition.clone(), place)
+                let place = Place { offset: *offset, epoch: *epoch, topic: self.topic_id(&partition.topic) };
+                let (offset, leader_epoch) = (place.offset, place.epoch);
+                (partition.clone(), OffsetAndMetadata { offset, leader_epoch, metadata: place.metadata("") })
             })
             .collect();
         let member = self.group.member.as_ref().ok_or_else(unopened)?;
@@ -274,7 +301,7 @@ impl SharedSource for KafkaSource {
     }
 
     fn note_max(&self) -> usize {
-        NOTE_MAX
+        NOTE_MAX - BEFORE_NOTE
     }
 
     fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>> {
@@ -295,8 +322,9 @@ impl SharedSource for KafkaSource {
         Box::pin(async move {
             let mut offsets = Vec::with_capacity(positions.len());
             for (split, position) in positions {
-                let Place { offset, epoch, .. } = Place::parse(position)?;
-                let place = OffsetAndMetadata { offset, leader_epoch: epoch, metadata: note.to_owned() };
+                let place = Place::parse(position)?;
+                let (offset, leader_epoch) = (place.offset, place.epoch);
+                let place = OffsetAndMetadata { offset, leader_epoch, metadata: place.metadata(note) };
                 offsets.push((partition(split)?, place));
             }
             if offsets.is_empty() {

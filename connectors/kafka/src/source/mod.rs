@@ -6,6 +6,8 @@
 mod alone;
 mod convert;
 mod group;
+mod known;
+mod lost;
 mod position;
 pub(crate) use position::{Place, partition};
 mod start;
@@ -23,12 +25,13 @@ use acme_types::codes::{INTERNAL, MISSING_KEY};
 use acme_types::{Change, Chunk, Config, Diagnostic, Positions};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use group::Group;
+use known::Memory;
 use start::Start;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use topics::Topics;
+use topics::{Topics, Which};
 
 /// How often topics are looked at for new partitions, and patterns for new topics.
 const LOOK: Duration = Duration::from_secs(10);
@@ -47,11 +50,15 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
     let cluster = Cluster::of(config, context)?;
     let name = config.text("group_id").cloned().unwrap_or_else(|| format!("acme-{}", context.pipeline));
     let topics = Topics::of(config)?;
+    let memory =
+        Memory { disk: context.disk.clone(), directory: context.memory.clone(), item: context.item.clone() };
     let source = KafkaSource {
+        memory,
         group: Group::new(&name, &topics, &cluster),
         topics,
         start: Start::of(config)?,
         start_at: config.place("start_offset").clone(),
+        group_at: config.place("group_id").clone(),
         item: context.item.clone(),
         batch: context.batch_mode,
         cluster,
@@ -70,9 +77,11 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
 
 pub(crate) struct KafkaSource {
     cluster: Cluster,
+    memory: Memory,
     topics: Topics,
     start: Start,
     start_at: acme_types::Place,
+    group_at: acme_types::Place,
     values: Values,
     /// The names under `schema:`.
     declared: Arc<[String]>,
@@ -91,9 +100,10 @@ pub(crate) struct KafkaSource {
 
 impl Source for KafkaSource {
     async fn describe(&mut self) -> Result<Vec<StreamInfo>, Diagnostic> {
-        let client = self.cluster.connect().await?;
+        let client = self.cluster.look().await?;
         let cluster = self.look(&client).await?;
-        self.topics.partitions(&cluster)?;
+        self.topics.check(&client, &cluster).await?;
+        self.group.check(&client).await.map_err(|fault| fault.at(&self.group_at))?;
         self.group.set_cluster(cluster.cluster_id.clone().unwrap_or_default());
         self.client = Some(client);
         Ok(vec![self.stream()])
@@ -118,7 +128,7 @@ impl Source for KafkaSource {
             let mut fetched = fetched.map_err(|error| fault("read a sample", &error))?;
             fetched.records.truncate(rows - count);
             count += fetched.records.len();
-            chunks.extend(convert::chunk(fetched, &self.values, false));
+            chunks.extend(convert::chunk(fetched, &self.values));
         }
         Ok(chunks)
     }
@@ -156,7 +166,7 @@ impl Source for KafkaSource {
                 tokio::select! {
                     biased;
                     event = self.group.event() => Event::Group(event?),
-                    fetched = fetcher.next() => Event::Fetched(fetched.map_err(|error| fault("read from Kafka", &error))),
+                    fetched = fetcher.next() => Event::Fetched(fetched.map_err(|error| self.unreadable(&error))),
                     () = at(look) => Event::Look,
                     () = at(retry) => continue,
                 }
@@ -222,11 +232,11 @@ impl KafkaSource {
 
     /// The topics as they are now.
     async fn look(&self, client: &Client) -> Result<Arc<Metadata>, Diagnostic> {
-        let found = match &self.topics {
-            Topics::Named(names) => {
+        let found = match &self.topics.which {
+            Which::Named(names) => {
                 client.metadata(&names.iter().map(String::as_str).collect::<Vec<_>>()).await
             }
-            Topics::Matching(_) => client.all_topics().await,
+            Which::Matching(_) => client.all_topics().await,
         };
         found.map_err(|error| fault("ask for the topics", &error))
     }
@@ -307,6 +317,6 @@ impl KafkaSource {
                 progress.written_ms = (last.timestamp >= 0).then_some(last.timestamp);
             }
         }
-        convert::chunk(fetched, &self.values, !self.group.is_joined()).map(Read::Rows)
+        convert::chunk(fetched, &self.values).map(Read::Rows)
     }
 }

@@ -10,10 +10,15 @@ pub(crate) struct Place {
     pub(crate) offset: i64,
     /// The leader epoch of the record before, -1 where it is not known.
     pub(crate) epoch: i32,
-    /// The id of the topic; nil where the group keeps the position, which forgets it with the topic.
+    /// The id of the topic; nil on clusters without ids.
     #[serde(default, skip_serializing_if = "Uuid::is_nil", with = "text")]
     pub(crate) topic: Uuid,
 }
+
+/// How long a topic's id is as text.
+const ID: usize = 36;
+/// What [`Place::metadata`] puts before a note.
+pub(super) const BEFORE_NOTE: usize = ID + 1;
 
 mod text {
     use acme_kafka::Uuid;
@@ -31,6 +36,17 @@ mod text {
 impl Place {
     pub(crate) fn position(&self) -> Position {
         Position(serde_json::to_string(self).expect("numbers and ids are always valid JSON"))
+    }
+
+    /// What is committed with the offset in a group: the topic's id names it, then comes the engine's note.
+    pub(crate) fn metadata(&self, note: &str) -> String {
+        if note.is_empty() { self.topic.to_string() } else { format!("{} {note}", self.topic) }
+    }
+
+    /// The topic's id and the note of an offset that was committed so; `None` where another program has set it.
+    pub(crate) fn named(metadata: &str) -> Option<(Uuid, &str)> {
+        let (id, note) = metadata.split_once(' ').unwrap_or((metadata, ""));
+        Some((id.parse().ok().filter(|_| id.len() == ID)?, note))
     }
 
     pub(crate) fn parse(position: &Position) -> Result<Self, Diagnostic> {
@@ -69,6 +85,15 @@ mod tests {
         ] {
             assert_eq!(place.position().0, text);
             assert_eq!(Place::parse(&place.position()), Ok(place));
+        }
+        let place = Place { offset: 0, epoch: -1, topic: Uuid::from_u128(1) };
+        for note in ["", r#"{"acme":1,"epoch":7}"#] {
+            let metadata = place.metadata(note);
+            assert_eq!(metadata.len(), if note.is_empty() { ID } else { BEFORE_NOTE + note.len() });
+            assert_eq!(Place::named(&metadata), Some((place.topic, note)));
+        }
+        for other in ["", "x", r#"{"acme":1}"#, "consumer-1 x", "00000000000000000000000000000001"] {
+            assert_eq!(Place::named(other), None, "{other}");
         }
         let name = TopicPartition::new("a-b.c", 12);
         assert_eq!(partition(&split(&name)), Ok(name));

@@ -46,6 +46,7 @@ fn config(connector: &Connector, url: &str, keys: &[(&str, &str)]) -> Config {
 pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynCommitPoint>, Diagnostic> {
     let context = Context {
         disk: Arc::new(OsDisk),
+        memory: None,
         clock: Arc::new(SystemClock::start()),
         item: "copy".into(),
         pipeline: "test".into(),

@@ -24,6 +24,7 @@ use pool::Pool;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A client of one cluster.
@@ -57,6 +58,15 @@ impl Client {
     /// [`Error::Config`] and [`Error::Tls`] for settings, [`Error::Auth`] for a refused login, [`Error::NoBroker`] if
     /// nobody answers within `operation_timeout`.
     pub async fn connect(config: Config) -> Result<Self> {
+        let patience = config.operation_timeout;
+        Self::connect_within(config, patience).await
+    }
+
+    /// The same with another patience for the first answer. A try that has begun is not cut short.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_within(config: Config, patience: Duration) -> Result<Self> {
         config.check()?;
         let tls = match config.security.tls.clone() {
             None => None,
@@ -74,7 +84,8 @@ impl Client {
             unique: AtomicU32::new(0),
         };
         let client = Self { inner: Arc::new(inner) };
-        client.metadata(&[]).await?;
+        let tries = Tries::within(client.config(), patience);
+        client.ask(Some(&[]), tries).await?;
         Ok(client)
     }
 
@@ -202,7 +213,7 @@ impl Client {
     /// As [`Self::send_to_any`].
     pub async fn metadata(&self, topics: &[&str]) -> Result<Arc<Metadata>> {
         let _alone = self.inner.refreshing.lock().await;
-        self.ask(Some(topics)).await
+        self.ask(Some(topics), self.tries()).await
     }
 
     /// Asks for brokers and all topics that we may see.
@@ -211,7 +222,7 @@ impl Client {
     /// As [`Self::send_to_any`].
     pub async fn all_topics(&self) -> Result<Arc<Metadata>> {
         let _alone = self.inner.refreshing.lock().await;
-        self.ask(None).await
+        self.ask(None, self.tries()).await
     }
 
     /// Makes metadata newer than what was known when this was called: for all topics known, and these. Those who call
@@ -228,7 +239,7 @@ impl Client {
         }
         let mut names: Vec<&str> = now.metadata.topics.keys().map(|name| &**name).collect();
         names.extend(topics.iter().filter(|name| !now.metadata.topics.contains_key(**name)));
-        self.ask(Some(&names)).await
+        self.ask(Some(&names), self.tries()).await
     }
 
     /// The same if what is known is older than `metadata_max_age`.
@@ -242,20 +253,24 @@ impl Client {
         Ok(())
     }
 
-    async fn ask(&self, topics: Option<&[&str]>) -> Result<Arc<Metadata>> {
+    async fn ask(&self, topics: Option<&[&str]>, mut tries: Tries) -> Result<Arc<Metadata>> {
         let named = |name: &&str| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
         let request = MetadataRequest::default()
             .with_topics(topics.map(|topics| topics.iter().map(named).collect()))
             .with_allow_auto_topic_creation(false);
-        let mut tries = self.tries();
         let response: MetadataResponse = loop {
-            let response = self.send_to_any(&request).await?;
-            match ErrorCode(response.error_code).check(|| "metadata".to_owned()) {
-                Ok(()) if !response.brokers.is_empty() => break response,
-                Ok(()) => {
-                    let code = ErrorCode::LEADER_NOT_AVAILABLE;
-                    tries.after(Error::broker(code, "metadata without a broker".to_owned())).await?;
+            let answer = self.send_once_to_any(&request).await.and_then(|response| {
+                ErrorCode(response.error_code).check(|| "metadata".to_owned())?;
+                match response.brokers.is_empty() {
+                    true => Err(Error::broker(
+                        ErrorCode::LEADER_NOT_AVAILABLE,
+                        "metadata without a broker".to_owned(),
+                    )),
+                    false => Ok(response),
                 }
+            });
+            match answer {
+                Ok(response) => break response,
                 Err(error) => tries.after(error).await?,
             }
         };

@@ -72,9 +72,14 @@ async fn handshake(connection: &Connection, sasl: &Sasl, timeout: Duration) -> R
     if code.is_ok() {
         return Ok(());
     }
-    let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
     let mechanism = sasl.mechanism();
-    Err(denied(connection, format!("{}: asked for {mechanism}, the broker offers {offered}", code.message())))
+    let reason = match offered.is_empty() {
+        true => "this listener takes no login (security.protocol PLAINTEXT or SSL)".to_owned(),
+        false => {
+            format!("{}: asked for {mechanism}, the broker offers {}", code.message(), offered.join(", "))
+        }
+    };
+    Err(denied(connection, reason))
 }
 
 fn read_handshake(bytes: Bytes) -> std::result::Result<(ErrorCode, Vec<String>), Short> {

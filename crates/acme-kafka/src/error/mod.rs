@@ -55,6 +55,10 @@ impl ErrorCode {
     pub const ILLEGAL_GENERATION: Self = Self(22);
     /// The coordinator does not know the member.
     pub const UNKNOWN_MEMBER_ID: Self = Self(25);
+    /// The user may not do this on the topic.
+    pub const TOPIC_AUTHORIZATION_FAILED: Self = Self(29);
+    /// The user may not use the group.
+    pub const GROUP_AUTHORIZATION_FAILED: Self = Self(30);
     /// The group is rebalancing.
     pub const REBALANCE_IN_PROGRESS: Self = Self(27);
     /// The broker does not know this version of the request.

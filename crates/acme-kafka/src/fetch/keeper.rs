@@ -1,6 +1,6 @@
 //! The task that knows who leads each partition, starts a worker per leader, and finds what must be reported.
 
-use super::state::{Phase, Shared};
+use super::state::{Part, Phase, Shared};
 use super::worker;
 use crate::client::{Leader, Metadata, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
@@ -31,7 +31,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             find_leaders(&shared, &lost, known).await;
         }
         check_truncation(&shared).await;
-        for broker in leaders(&shared) {
+        for broker in sources(&shared) {
             if brokers.insert(broker) {
                 workers.spawn(worker::work(shared.clone(), broker));
             }
@@ -42,7 +42,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         if in_phase(&shared, Phase::Lost).is_empty() && in_phase(&shared, Phase::Unchecked).is_empty() {
             pause = config.retry_backoff;
             // Nothing is due but to look, now and then, whether a topic is still the same.
-            let due = wait_for_work(&shared, &mut changes, config.metadata_max_age).await;
+            let due = wait_for_work(&shared, &mut changes, &brokers, config.metadata_max_age).await;
             // What was assigned may go by what is known; what was lost must not.
             known = due && in_phase(&shared, Phase::Lost).iter().all(|partition| is_new(&shared, partition));
             if !due {
@@ -56,14 +56,15 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Waits until a partition needs a leader or a check; false when time is up.
+/// Waits until a partition needs a leader, or is read from a broker without a worker; false when time is up.
 async fn wait_for_work(
     shared: &Shared,
     changes: &mut tokio::sync::watch::Receiver<u64>,
+    brokers: &BTreeSet<i32>,
     time: Duration,
 ) -> bool {
     let work = async {
-        while in_phase(shared, Phase::Lost).is_empty() {
+        while in_phase(shared, Phase::Lost).is_empty() && sources(shared).is_subset(brokers) {
             // The sender lives in `shared`, which the caller holds.
             drop(changes.changed().await);
         }
@@ -81,14 +82,19 @@ fn is_new(shared: &Shared, partition: &TopicPartition) -> bool {
     shared.lock().parts.get(partition).is_none_or(|part| part.leader.is_none())
 }
 
-fn leaders(shared: &Shared) -> BTreeSet<i32> {
+/// The brokers that partitions are read from.
+fn sources(shared: &Shared) -> BTreeSet<i32> {
     let state = shared.lock();
     let ready = state.parts.values().filter(|part| part.phase == Phase::Ready);
-    ready.filter_map(|part| part.leader).map(|leader| leader.broker).collect()
+    ready.filter_map(Part::broker).collect()
 }
 
-/// Compares all partitions with fresh metadata: leaders that moved without a failure, topics that are not the same.
+/// Compares all partitions with fresh metadata: leaders that moved without a failure, topics that are not the same. Leaders are
+/// asked anew which replica is the nearest.
 async fn look_again(shared: &Shared) {
+    for part in shared.lock().parts.values_mut() {
+        part.near = None;
+    }
     let topics = in_phase(shared, Phase::Ready);
     if topics.is_empty() {
         return;
@@ -148,8 +154,11 @@ fn place(shared: &Shared, metadata: &Metadata, partition: &TopicPartition) {
     }
 }
 
-fn follow(part: &mut super::state::Part, leader: Leader) {
+fn follow(part: &mut Part, leader: Leader) {
     let is_new = part.leader.is_none_or(|known| known.epoch != leader.epoch);
+    if is_new {
+        part.near = None;
+    }
     part.leader = Some(leader);
     if part.phase == Phase::Stopped {
         return;

@@ -26,6 +26,9 @@ use uuid::Uuid;
 /// Settings of a [`Fetcher`]; the names in brackets are those of Kafka's consumer.
 #[derive(Clone, Debug)]
 pub struct FetchOptions {
+    /// Where this reader is (`client.rack`): brokers that know name a replica of the same rack, which is read in the leader's
+    /// place (KIP-392).
+    pub rack: Option<String>,
     /// Which transactional records are seen (`isolation.level`).
     pub isolation: Isolation,
     /// How long a broker may wait for `min_bytes` (`fetch.max.wait.ms`).
@@ -49,6 +52,7 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
+            rack: None,
             isolation: Isolation::default(),
             max_wait: Duration::from_millis(500),
             min_bytes: 1,
@@ -115,6 +119,12 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
+    /// The broker that a partition is read from at the moment: its leader, or a replica that is nearer.
+    #[must_use]
+    pub fn broker(&self, partition: &TopicPartition) -> Option<i32> {
+        self.shared.lock().parts.get(partition)?.broker()
+    }
+
     /// A fetcher without partitions. Must be called on a runtime.
     #[must_use]
     pub fn new(client: Client, options: FetchOptions) -> Self {

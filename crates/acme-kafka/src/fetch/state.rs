@@ -58,6 +58,8 @@ pub(super) struct Part {
     pub(super) epoch: i32,
     pub(super) phase: Phase,
     pub(super) leader: Option<Leader>,
+    /// A replica in our rack, which the leader has named; it is read in the leader's place (KIP-392).
+    pub(super) near: Option<i32>,
     /// When it was last fetched, or assigned.
     pub(super) well_at: Instant,
     paused: bool,
@@ -66,6 +68,13 @@ pub(super) struct Part {
     end: i64,
     end_seen: bool,
     answered: Option<Instant>,
+}
+
+impl Part {
+    /// Who is asked for its records.
+    pub(super) fn broker(&self) -> Option<i32> {
+        self.near.or(self.leader.map(|leader| leader.broker))
+    }
 }
 
 /// What one partition of an answered fetch said.
@@ -114,6 +123,7 @@ impl Shared {
                 epoch: position.leader_epoch,
                 phase: Phase::Lost,
                 leader: None,
+                near: None,
                 well_at: Instant::now(),
                 paused: false,
                 buffered: 0,
@@ -220,10 +230,9 @@ impl Shared {
     /// What is to be fetched from a broker now, and how many bytes may come.
     pub(super) fn wanted(&self, broker: i32) -> Option<(BTreeMap<TopicPartition, Want>, i32)> {
         let state = self.lock();
-        let leaders: BTreeSet<i32> =
-            state.parts.values().filter_map(|part| part.leader.map(|leader| leader.broker)).collect();
+        let brokers: BTreeSet<i32> = state.parts.values().filter_map(Part::broker).collect();
         // Each broker has its share, so that one whose fetch waits for data keeps nothing from the others.
-        let share = self.options.prefetch_bytes / leaders.len().max(1);
+        let share = self.options.prefetch_bytes / brokers.len().max(1);
         let room = share.saturating_sub(state.buffered.get(&broker).copied().unwrap_or(0));
         if room < share / 4 || room == 0 {
             return None;
@@ -235,7 +244,7 @@ impl Shared {
             .iter()
             .filter(|(_, part)| part.phase == Phase::Ready && !part.paused && part.buffered < full)
             .filter_map(|(partition, part)| {
-                let leader = part.leader.filter(|leader| leader.broker == broker)?;
+                let leader = part.leader.filter(|_| part.broker() == Some(broker))?;
                 let want = Want {
                     topic_id: leader.topic_id,
                     offset: part.offset,
@@ -288,12 +297,32 @@ impl Shared {
         }
     }
 
+    /// The leader has named a replica that is nearer.
+    pub(super) fn prefer(&self, partition: &TopicPartition, assignment: u64, replica: i32) {
+        if let Some(part) = self.lock().part(partition, assignment) {
+            part.near = Some(replica);
+        }
+        self.wake_tasks();
+    }
+
+    /// Goes back to the leader, if the broker was read in its place; what the leader says counts.
+    pub(super) fn leaves(&self, partition: &TopicPartition, assignment: u64, broker: i32) -> bool {
+        let mut state = self.lock();
+        let part = state.part(partition, assignment).filter(|part| part.near == Some(broker));
+        let Some(part) = part else { return false };
+        part.near = None;
+        drop(state);
+        self.wake_tasks();
+        true
+    }
+
     /// The leader must be found again. After `operation_timeout` without success the reader is told why.
     pub(super) fn lost(&self, partition: &TopicPartition, assignment: u64, error: Error) {
         let patience = self.client.config().operation_timeout;
         let mut state = self.lock();
         let Some(part) = state.part(partition, assignment) else { return };
         part.phase = Phase::Lost;
+        part.near = None;
         part.end_seen = false;
         if part.well_at.elapsed() >= patience {
             part.well_at = Instant::now();

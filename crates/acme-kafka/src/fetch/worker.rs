@@ -7,6 +7,7 @@ use crate::client::TopicPartition;
 use crate::error::{Class, Error, ErrorCode, Result};
 use crate::offsets::Isolation;
 use crate::records::end_offset;
+use crate::wire::text;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use std::collections::BTreeMap;
@@ -54,7 +55,8 @@ async fn round(
         .with_max_wait_ms(i32::try_from(options.max_wait.as_millis()).unwrap_or(i32::MAX))
         .with_min_bytes(options.min_bytes)
         .with_max_bytes(max_bytes)
-        .with_isolation_level(options.isolation as i8);
+        .with_isolation_level(options.isolation as i8)
+        .with_rack_id(text(options.rack.as_deref().unwrap_or_default()));
     session.fill(&mut request, wanted, version);
     let patience = options.max_wait + shared.client.config().request_timeout;
     let response = connection.send_at(&request, version, patience).await?;
@@ -115,6 +117,12 @@ async fn one(
     data: PartitionData,
 ) {
     let code = ErrorCode(data.error_code);
+    if !code.is_ok() && shared.leaves(partition, assignment, broker) {
+        return;
+    }
+    if code.is_ok() && data.preferred_read_replica.0 >= 0 && data.preferred_read_replica.0 != broker {
+        return shared.prefer(partition, assignment, data.preferred_read_replica.0);
+    }
     if code == ErrorCode::OFFSET_OUT_OF_RANGE {
         let error = super::keeper::out_of_range(shared, partition, want.offset).await;
         return shared.failed(partition, assignment, error);

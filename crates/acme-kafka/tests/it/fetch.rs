@@ -243,3 +243,45 @@ async fn reading_goes_on_without_loss_or_double_when_leaders_die() {
     // Positions were checked against the new leaders' epochs, and the log was found whole.
     assert!(client.cached().leader(&victim).unwrap().epoch > 0);
 }
+
+#[tokio::test]
+async fn a_replica_in_the_readers_rack_is_read_until_it_dies() {
+    const TOPIC: &str = "near";
+    let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+    let mut kafka = Kafka::options().nodes(3).set("replica.selector.class", selector).start().unwrap();
+    let mut config = Config::new(kafka.bootstrap().split(',').map(str::to_owned).collect::<Vec<_>>());
+    config.request_timeout = Duration::from_secs(5);
+    let client = Client::connect(config).await.unwrap();
+    client.create_topic(&NewTopic::new(TOPIC, 1)).await.unwrap();
+    feed(&kafka, &["-t", TOPIC, "-X", "batch.num.messages=100"], &lines(0..2_000));
+    let partition = TopicPartition::new(TOPIC, 0);
+    let leader = client.leader(&partition).await.unwrap().broker;
+    // A rack without a broker changes nothing.
+    let options = |rack: String| FetchOptions { rack: Some(rack), ..FetchOptions::default() };
+    let mut elsewhere = Fetcher::new(client.clone(), options("rack9".to_owned()));
+    elsewhere.assign(&beginning(TOPIC, 1));
+    assert_eq!(read(&mut elsewhere, 2_000).await[&0].len(), 2_000);
+    assert_eq!(elsewhere.broker(&partition), Some(leader));
+    let near = if leader == 1 { 2 } else { 1 };
+    let mut fetcher = Fetcher::new(client.clone(), options(format!("rack{near}")));
+    fetcher.assign(&beginning(TOPIC, 1));
+    let mut seen = 0;
+    let mut follow = async |fetcher: &mut Fetcher, upto: i64| {
+        while seen < upto {
+            let fetched = match next(fetcher).await {
+                Err(error) if error.class().is_transient() => continue,
+                result => result.unwrap(),
+            };
+            for record in &fetched.records {
+                assert_eq!(record.offset, seen, "once and in order");
+                seen += 1;
+            }
+        }
+    };
+    follow(&mut fetcher, 2_000).await;
+    assert_eq!(fetcher.broker(&partition), Some(near), "the leader is {leader}");
+    kafka.kill(u8::try_from(near).unwrap()).unwrap();
+    feed(&kafka, &["-t", TOPIC], &lines(2_000..4_000));
+    follow(&mut fetcher, 4_000).await;
+    assert_ne!(fetcher.broker(&partition), Some(near));
+}

@@ -88,6 +88,7 @@ group.consumer.min.heartbeat.interval.ms=200
 group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=1000
+broker.rack=rack{id}
 ",
         data.display()
     )

@@ -1,7 +1,7 @@
 //! `acme consume TOPIC`, and `acme kafka-console-consumer`: the command of Kafka's distribution, word for word.
 
 use super::run::runtime;
-use super::tools::{Printed, misuse, tell};
+use super::tools::{Printed, misuse, renamed, renamed_file, tell};
 use super::{note, print_all};
 use crate::kafka::consume::{Consume, From, Wanted, consume};
 use crate::kafka::failure::Failure;
@@ -154,24 +154,9 @@ impl ConsoleConsumer {
                 "command-property",
             ),
         ] {
-            if old.is_empty() {
-                continue;
-            }
-            if !new.is_empty() {
-                return Err(format!("Options --{name} and --{instead} cannot be specified together."));
-            }
-            deprecated(name, instead);
-            *new = std::mem::take(old);
+            renamed(old, new, (name, instead), deprecated)?;
         }
-        if let Some(file) = self.consumer_config.take() {
-            if self.cluster.command_config.is_some() {
-                return Err(
-                    "Options --consumer.config and --command-config cannot be specified together.".to_owned()
-                );
-            }
-            deprecated("consumer.config", "command-config");
-            self.cluster.command_config = Some(file);
-        }
+        renamed_file(&mut self.consumer_config, &mut self.cluster, "consumer.config", deprecated)?;
         if self.topic.is_some() == self.include.is_some() {
             return Err("Exactly one of --include/--topic is required.".to_owned());
         }

@@ -3,7 +3,7 @@
 use super::tools::{Printed, finish_as_kafka, misuse, on_cluster};
 use crate::kafka::Cluster;
 use crate::kafka::create::{Create, assignments, create};
-use crate::kafka::describe::{Describe, describe};
+use crate::kafka::describe::{Describe, Only, describe};
 use crate::kafka::failure::Failure;
 use crate::kafka::topics::{Alter, Which, alter, delete, list};
 use clap::Args;
@@ -63,21 +63,8 @@ pub(super) struct KafkaTopics {
     /// List or describe without Kafka's own topics.
     #[arg(long)]
     exclude_internal: bool,
-    /// Describe only partitions that lack replicas in sync.
-    #[arg(long)]
-    under_replicated_partitions: bool,
-    /// Describe only partitions without an available leader.
-    #[arg(long)]
-    unavailable_partitions: bool,
-    /// Describe only partitions with fewer replicas in sync than wanted.
-    #[arg(long)]
-    under_min_isr_partitions: bool,
-    /// Describe only partitions with exactly as many replicas in sync as wanted.
-    #[arg(long)]
-    at_min_isr_partitions: bool,
-    /// Describe only topics with settings of their own.
-    #[arg(long)]
-    topics_with_overrides: bool,
+    #[command(flatten)]
+    only: Only,
     /// The most partitions that one answer describes.
     #[arg(long, default_value_t = 2_000)]
     partition_size_limit_per_response: i32,
@@ -143,11 +130,11 @@ impl KafkaTopics {
             ("partitions", self.partitions.is_some(), &["alter", "create"]),
             ("replication-factor", self.replication_factor.is_some(), &["create"]),
             ("replica-assignment", self.replica_assignment.is_some(), &["alter", "create"]),
-            ("under-replicated-partitions", self.under_replicated_partitions, &["describe"]),
-            ("under-min-isr-partitions", self.under_min_isr_partitions, &["describe"]),
-            ("at-min-isr-partitions", self.at_min_isr_partitions, &["describe"]),
-            ("unavailable-partitions", self.unavailable_partitions, &["describe"]),
-            ("topics-with-overrides", self.topics_with_overrides, &["describe"]),
+            ("under-replicated-partitions", self.only.under_replicated_partitions, &["describe"]),
+            ("under-min-isr-partitions", self.only.under_min_isr_partitions, &["describe"]),
+            ("at-min-isr-partitions", self.only.at_min_isr_partitions, &["describe"]),
+            ("unavailable-partitions", self.only.unavailable_partitions, &["describe"]),
+            ("topics-with-overrides", self.only.topics_with_overrides, &["describe"]),
             ("if-exists", self.if_exists, &["alter", "delete", "describe"]),
             ("if-not-exists", self.if_not_exists, &["create"]),
             ("exclude-internal", self.exclude_internal, &["list", "describe"]),
@@ -168,12 +155,12 @@ impl KafkaTopics {
                 return both("replica-assignment", "replication-factor");
             }
         }
-        if self.topics_with_overrides {
+        if self.only.topics_with_overrides {
             let reports = [
-                ("under-replicated-partitions", self.under_replicated_partitions),
-                ("under-min-isr-partitions", self.under_min_isr_partitions),
-                ("at-min-isr-partitions", self.at_min_isr_partitions),
-                ("unavailable-partitions", self.unavailable_partitions),
+                ("under-replicated-partitions", self.only.under_replicated_partitions),
+                ("under-min-isr-partitions", self.only.under_min_isr_partitions),
+                ("at-min-isr-partitions", self.only.at_min_isr_partitions),
+                ("unavailable-partitions", self.only.unavailable_partitions),
             ];
             if let Some((report, _)) = reports.iter().find(|(_, given)| *given) {
                 return both(report, "topics-with-overrides");
@@ -213,11 +200,7 @@ impl KafkaTopics {
             id,
             exclude_internal: self.exclude_internal,
             if_exists: self.if_exists,
-            under_replicated: self.under_replicated_partitions,
-            unavailable: self.unavailable_partitions,
-            under_min_isr: self.under_min_isr_partitions,
-            at_min_isr: self.at_min_isr_partitions,
-            with_overrides: self.topics_with_overrides,
+            only: self.only,
             partitions_per_answer: self.partition_size_limit_per_response,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::consume::pair;
 use super::run::runtime;
-use super::tools::{Printed, misuse, tell};
+use super::tools::{Printed, misuse, renamed, renamed_file, tell};
 use super::{note, print, print_all};
 use crate::kafka::failure::Failure;
 use crate::kafka::lines::Lines;
@@ -171,24 +171,9 @@ impl ConsoleProducer {
                 "command-property",
             ),
         ] {
-            if old.is_empty() {
-                continue;
-            }
-            if !new.is_empty() {
-                return Err(format!("Options --{name} and --{instead} cannot be specified together."));
-            }
-            deprecated(name, instead);
-            *new = std::mem::take(old);
+            renamed(old, new, (name, instead), deprecated)?;
         }
-        if let Some(file) = self.producer_config.take() {
-            if self.cluster.command_config.is_some() {
-                return Err(
-                    "Options --producer.config and --command-config cannot be specified together.".to_owned()
-                );
-            }
-            deprecated("producer.config", "command-config");
-            self.cluster.command_config = Some(file);
-        }
+        renamed_file(&mut self.producer_config, &mut self.cluster, "producer.config", deprecated)?;
         Ok(())
     }
 

@@ -82,3 +82,37 @@ pub(super) fn misuse(tool: &str, said: &str) -> ExitCode {
     note(&format!("{said}\nhelp: `acme {tool} --help` shows all options\n"));
     ExitCode::FAILURE
 }
+
+/// Takes what an option was given under its former name, and says so.
+pub(super) fn renamed(
+    old: &mut Vec<String>,
+    new: &mut Vec<String>,
+    (name, instead): (&str, &str),
+    deprecated: fn(&str, &str),
+) -> Result<(), String> {
+    if old.is_empty() {
+        return Ok(());
+    }
+    if !new.is_empty() {
+        return Err(format!("Options --{name} and --{instead} cannot be specified together."));
+    }
+    deprecated(name, instead);
+    *new = std::mem::take(old);
+    Ok(())
+}
+
+/// The same for the file of the cluster's properties.
+pub(super) fn renamed_file(
+    old: &mut Option<String>,
+    cluster: &mut Cluster,
+    name: &str,
+    deprecated: fn(&str, &str),
+) -> Result<(), String> {
+    let Some(file) = old.take() else { return Ok(()) };
+    if cluster.command_config.is_some() {
+        return Err(format!("Options --{name} and --command-config cannot be specified together."));
+    }
+    deprecated(name, "command-config");
+    cluster.command_config = Some(file);
+    Ok(())
+}

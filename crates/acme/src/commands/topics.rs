@@ -3,7 +3,7 @@
 use super::tools::{Printed, finish, on_cluster};
 use crate::kafka::Cluster;
 use crate::kafka::create::{Create, assignments, create};
-use crate::kafka::describe::{Describe, describe};
+use crate::kafka::describe::{Describe, Only, describe};
 use crate::kafka::failure::Failure;
 use crate::kafka::topics::{Alter, Which, alter, delete, list};
 use acme_types::Diagnostic;
@@ -53,21 +53,8 @@ struct DescribeTopics {
     /// Without Kafka's own topics.
     #[arg(long)]
     exclude_internal: bool,
-    /// Only partitions that lack replicas in sync.
-    #[arg(long)]
-    under_replicated_partitions: bool,
-    /// Only partitions whose leader is not available.
-    #[arg(long)]
-    unavailable_partitions: bool,
-    /// Only partitions with fewer replicas in sync than min.insync.replicas: they take no acks=all.
-    #[arg(long)]
-    under_min_isr_partitions: bool,
-    /// Only partitions with exactly min.insync.replicas replicas in sync.
-    #[arg(long)]
-    at_min_isr_partitions: bool,
-    /// Only topics with settings of their own, without their partitions.
-    #[arg(long)]
-    topics_with_overrides: bool,
+    #[command(flatten)]
+    only: Only,
 }
 
 #[derive(Args)]
@@ -135,11 +122,7 @@ impl DescribeTopics {
             id: None,
             exclude_internal: self.exclude_internal,
             if_exists: false,
-            under_replicated: self.under_replicated_partitions,
-            unavailable: self.unavailable_partitions,
-            under_min_isr: self.under_min_isr_partitions,
-            at_min_isr: self.at_min_isr_partitions,
-            with_overrides: self.topics_with_overrides,
+            only: self.only,
             partitions_per_answer: 2_000,
         }
     }

@@ -99,6 +99,7 @@ pub(crate) async fn consume(
 fn options(consume: &Consume) -> FetchOptions {
     let (given, default) = (&consume.settings, FetchOptions::default());
     FetchOptions {
+        rack: given.client_rack.clone(),
         isolation: consume.isolation,
         max_wait: given.fetch_max_wait.unwrap_or(default.max_wait),
         min_bytes: given.fetch_min_bytes.unwrap_or(default.min_bytes),

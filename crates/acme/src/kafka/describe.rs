@@ -6,9 +6,40 @@ use super::java::hash_order;
 use super::topics::{Which, topic_id};
 use acme_kafka::admin::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
 use acme_kafka::{Client, TopicPartition};
+use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// Which of them.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Only {
+    /// Only partitions that lack replicas in sync.
+    #[arg(long)]
+    pub(crate) under_replicated_partitions: bool,
+    /// Only partitions whose leader is not available.
+    #[arg(long)]
+    pub(crate) unavailable_partitions: bool,
+    /// Only partitions with fewer replicas in sync than min.insync.replicas: they take no acks=all.
+    #[arg(long)]
+    pub(crate) under_min_isr_partitions: bool,
+    /// Only partitions with exactly min.insync.replicas replicas in sync.
+    #[arg(long)]
+    pub(crate) at_min_isr_partitions: bool,
+    /// Only topics with settings of their own, without their partitions.
+    #[arg(long)]
+    pub(crate) topics_with_overrides: bool,
+}
+
+impl Only {
+    /// Only some partitions are asked for.
+    fn is_report(self) -> bool {
+        self.under_replicated_partitions
+            || self.unavailable_partitions
+            || self.under_min_isr_partitions
+            || self.at_min_isr_partitions
+    }
+}
 
 /// What is to be described.
 #[derive(Debug)]
@@ -18,19 +49,8 @@ pub(crate) struct Describe {
     pub(crate) id: Option<String>,
     pub(crate) exclude_internal: bool,
     pub(crate) if_exists: bool,
-    pub(crate) under_replicated: bool,
-    pub(crate) unavailable: bool,
-    pub(crate) under_min_isr: bool,
-    pub(crate) at_min_isr: bool,
-    pub(crate) with_overrides: bool,
+    pub(crate) only: Only,
     pub(crate) partitions_per_answer: i32,
-}
-
-impl Describe {
-    /// Only some partitions are asked for.
-    fn is_report(&self) -> bool {
-        self.under_replicated || self.unavailable || self.under_min_isr || self.at_min_isr
-    }
 }
 
 /// A topic with all that is known of it.
@@ -108,16 +128,16 @@ impl View<'_> {
         let least = least.and_then(|setting| setting.value.as_deref()?.parse::<usize>().ok()).unwrap_or(1);
         let in_sync = partition.in_sync.len();
         let led = partition.leader.is_some_and(|leader| self.brokers.contains(&leader));
-        !describe.is_report()
-            || (describe.under_replicated && self.factor(full, partition) > in_sync)
-            || (describe.unavailable && !led)
-            || (describe.under_min_isr && (partition.leader.is_none() || in_sync < least))
-            || (describe.at_min_isr && in_sync == least)
+        !describe.only.is_report()
+            || (describe.only.under_replicated_partitions && self.factor(full, partition) > in_sync)
+            || (describe.only.unavailable_partitions && !led)
+            || (describe.only.under_min_isr_partitions && (partition.leader.is_none() || in_sync < least))
+            || (describe.only.at_min_isr_partitions && in_sync == least)
     }
 
     fn has_heading(&self, full: &Full) -> bool {
         let overridden = full.settings.iter().any(|setting| !setting.is_default);
-        !self.describe.is_report() && (overridden || !self.describe.with_overrides)
+        !self.describe.only.is_report() && (overridden || !self.describe.only.topics_with_overrides)
     }
 
     fn text(&self, full: &Full, out: &mut String) {
@@ -141,7 +161,7 @@ impl View<'_> {
                 settings.join(",")
             );
         }
-        if self.describe.with_overrides {
+        if self.describe.only.topics_with_overrides {
             return;
         }
         for partition in topic.partitions.iter().filter(|partition| self.is_shown(full, partition)) {
@@ -190,8 +210,8 @@ impl View<'_> {
                 })
             })
             .collect();
-        let empty_report = self.describe.is_report() && partitions.is_empty();
-        if empty_report || (self.describe.with_overrides && !self.has_heading(full)) {
+        let empty_report = self.describe.only.is_report() && partitions.is_empty();
+        if empty_report || (self.describe.only.topics_with_overrides && !self.has_heading(full)) {
             return None;
         }
         let set = full.settings.iter().filter(|setting| !setting.is_default);

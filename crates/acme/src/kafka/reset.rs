@@ -68,10 +68,7 @@ pub(crate) async fn reset(client: &Client, reset: &Reset, as_json: bool) -> Resu
         }
         let offsets = planned(client, id, reset, &mut said).await?;
         if reset.execute && !offsets.is_empty() {
-            let positions: Vec<_> = offsets
-                .iter()
-                .map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::new(*offset)))
-                .collect();
+            let positions = named(client, &offsets).await?;
             client.commit_offsets(&GroupMetadata::outside(id.clone()), &positions).await?;
         }
         all.insert(id.clone(), offsets);
@@ -86,6 +83,21 @@ pub(crate) async fn reset(client: &Client, reset: &Reset, as_json: bool) -> Resu
         table(&all, &mut said.out);
     }
     Ok(said)
+}
+
+/// The offsets as the source `kafka` takes them: each names its topic by the id, so that it is seen that they were meant for it.
+async fn named(
+    client: &Client,
+    offsets: &Offsets,
+) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, Failure> {
+    let mut topics: Vec<&str> = offsets.keys().map(|partition| &*partition.topic).collect();
+    topics.dedup();
+    let metadata = client.metadata(&topics).await?;
+    let position = |(partition, offset): (&TopicPartition, &i64)| {
+        let id = metadata.topics.get(&partition.topic).map(|topic| topic.id).unwrap_or_default();
+        (partition.clone(), OffsetAndMetadata { metadata: id.to_string(), ..OffsetAndMetadata::new(*offset) })
+    };
+    Ok(offsets.iter().map(position).collect())
 }
 
 fn value(all: &BTreeMap<String, Offsets>, executed: bool) -> serde_json::Value {

@@ -1,6 +1,9 @@
 //! Topics in and out, by a real Kafka.
 
 mod exactly_once;
+mod faults;
+mod lost;
+mod poison;
 mod records;
 mod workers;
 
@@ -52,6 +55,11 @@ impl World {
         let output = command.args(["-X", "isolation.level=read_committed"]).output().expect("kcat runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The names of all topics, one a line.
+    pub fn topics(&self) -> String {
+        self.place.acme_ok(&["topics", "list", "--bootstrap-server", &self.kafka.bootstrap()])
     }
 
     /// How often each `id` is in a topic.
