@@ -6,8 +6,7 @@
 //! Source: "How Application Default Credentials works"; RFC 7523 (a signed assertion), RFC 6749 section 6 (refreshing).
 
 use crate::config::Settings;
-use crate::fault::chain;
-use acme_connect::Context;
+use acme_connect::{Context, causes};
 use acme_types::{Blame, Clock, Diagnostic, Secret, codes};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -320,7 +319,7 @@ fn assertion(
 }
 
 async fn ask(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>), String> {
-    let shown = |error: reqwest::Error| chain(&error.without_url());
+    let shown = |error: reqwest::Error| causes(&error.without_url());
     let mut response = request.timeout(Duration::from_secs(15)).send().await.map_err(shown)?;
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(shown)? {

@@ -2,14 +2,14 @@
 
 use crate::config::{Mode, OnTruncate, Settings, UnknownFields};
 use crate::delivery::{GONE, ORDER};
-use crate::guess::{Guess, Guesses};
-use crate::input::{Operation, Operations, visible_key};
+use crate::guess::Guesses;
+use crate::input::visible_key;
 use crate::layout::Layout;
 use crate::row::{Unknown, Writer};
 use crate::stream::Request;
 use crate::table::{Field, Name, Table, Type};
 use crate::wire;
-use acme_connect::{Encoded, Fate, Fates, Rows};
+use acme_connect::{Encoded, Fate, Fates, Guess, Operation, Operations, Rows};
 use acme_types::{Blame, Diagnostic, codes};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;

@@ -159,18 +159,3 @@ pub(crate) fn of_call(what: &str, status: &Status) -> Diagnostic {
         ),
     }
 }
-
-/// An error and its causes; libraries put the useful part last.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
-}

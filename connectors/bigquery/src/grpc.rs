@@ -3,7 +3,7 @@
 use crate::auth::Auth;
 use crate::config::Settings;
 use crate::fault;
-use acme_connect::Backoff;
+use acme_connect::{Backoff, causes};
 use acme_types::{Diagnostic, codes};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
@@ -112,7 +112,7 @@ impl Storage {
         const KEEP_ALIVE: Duration = Duration::from_secs(30);
         let address = settings.storage.clone().unwrap_or_else(|| HOST.to_owned());
         let fault = |error: tonic::transport::Error| {
-            let message = format!("the connection to {address} cannot be set up: {}", fault::chain(&error));
+            let message = format!("the connection to {address} cannot be set up: {}", causes(&error));
             Diagnostic::new(&codes::CONNECT, message)
                 .help("check `storage_endpoint`, or install `ca-certificates`")
         };
@@ -238,5 +238,5 @@ impl Appender {
 }
 
 fn not_ready(error: tonic::transport::Error) -> Status {
-    Status::unavailable(fault::chain(&error))
+    Status::unavailable(causes(&error))
 }

@@ -1,74 +1,23 @@
 //! What a table is created with: the types of typed rows, or what the documents of the first flush look like.
 
 use crate::table::{Field, Type};
-use acme_connect::Rows;
+use acme_connect::{Guess, Rows};
 use acme_types::batch::is_json;
-use arrow::array::timezone::Tz;
-use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::datatypes::DataType;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What the values of a member have been so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guess {
-    Nothing,
-    Bool,
-    Int,
-    Number,
-    Timestamp,
-    Text,
-    Json,
-}
-
-impl Guess {
-    pub(crate) fn of(json: &str) -> Self {
-        match json.as_bytes().first() {
-            Some(b'n') | None => Self::Nothing,
-            Some(b't' | b'f') => Self::Bool,
-            Some(b'{' | b'[') => Self::Json,
-            Some(b'"') => match json.get(1..json.len() - 1) {
-                Some(text) if is_rfc3339(text) => Self::Timestamp,
-                _ => Self::Text,
-            },
-            Some(_) if json.parse::<i64>().is_ok() => Self::Int,
-            Some(_) => Self::Number,
-        }
+/// What a column for it is.
+fn column(guess: Guess) -> Type {
+    match guess {
+        Guess::Bool => Type::Bool,
+        Guess::Int => Type::Int,
+        Guess::Number => Type::Float,
+        Guess::Timestamp => Type::Timestamp,
+        Guess::Nothing | Guess::Text => Type::Text,
+        Guess::Json => Type::Json,
     }
-
-    /// The type that holds both.
-    pub(crate) fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (one, Self::Nothing) => one,
-            (Self::Nothing, one) => one,
-            (one, same) if one == same => one,
-            (Self::Int | Self::Number, Self::Int | Self::Number) => Self::Number,
-            (Self::Json, _) | (_, Self::Json) => Self::Json,
-            _ => Self::Text,
-        }
-    }
-
-    pub(crate) fn kind(self) -> Type {
-        match self {
-            Self::Bool => Type::Bool,
-            Self::Int => Type::Int,
-            Self::Number => Type::Float,
-            Self::Timestamp => Type::Timestamp,
-            Self::Nothing | Self::Text => Type::Text,
-            Self::Json => Type::Json,
-        }
-    }
-}
-
-/// A date alone is none, nor a time without its zone.
-fn is_rfc3339(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let has_zone = bytes.len() >= 20
-        && bytes[10].eq_ignore_ascii_case(&b'T')
-        && (text.ends_with(['Z', 'z']) || matches!(bytes[bytes.len() - 6], b'+' | b'-'));
-    let utc: Tz = "+00:00".parse().expect("it is an offset");
-    has_zone && string_to_datetime(&utc, text).is_ok()
 }
 
 /// The members of documents in the order in which they first occur, and what their values have been.
@@ -106,7 +55,7 @@ impl Guesses {
 
     /// The columns that hold all of it.
     pub(crate) fn fields(&self) -> Vec<Field> {
-        self.found.iter().map(|(name, guess)| Field::new(name, guess.kind())).collect()
+        self.found.iter().map(|(name, guess)| Field::new(name, column(*guess))).collect()
     }
 }
 

@@ -5,43 +5,8 @@ use crate::sink::fields_of;
 use crate::table::Field;
 use acme_connect::{Encoded, Fate, Fates, Format, Rows};
 use acme_types::Diagnostic;
-use acme_types::batch::OPERATION;
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::DataType;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-
-/// What happened to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// It is there now, as it is.
-    Put,
-    /// It is gone.
-    Delete,
-    /// All rows of its table are gone.
-    Truncate,
-}
-
-/// The operations of a stream of changes; a plain stream has none.
-#[derive(Clone, Copy)]
-pub(crate) struct Operations<'a>(Option<&'a StringViewArray>);
-
-impl<'a> Operations<'a> {
-    pub(crate) fn of(batch: &'a RecordBatch) -> Self {
-        let column = batch.column_by_name(OPERATION);
-        let column = column.filter(|column| column.data_type() == &DataType::Utf8View);
-        Self(column.map(|column| column.as_string_view()))
-    }
-
-    #[inline]
-    pub(crate) fn of_row(self, row: usize) -> Operation {
-        match self.0.filter(|column| column.is_valid(row)).map(|column| column.value(row)) {
-            Some("DELETE") => Operation::Delete,
-            Some("TRUNCATE") => Operation::Truncate,
-            _ => Operation::Put,
-        }
-    }
-}
 
 /// The rows as documents.
 pub(crate) fn encoded(rows: &Rows) -> Result<Cow<'_, Encoded>, Diagnostic> {

@@ -2,9 +2,9 @@
 
 use crate::auth::Auth;
 use crate::config::Settings;
-use crate::fault::{Reason, Refusal, chain, remote};
+use crate::fault::{Reason, Refusal, remote};
 use crate::table::{Field, Name, Schema, Table};
-use acme_connect::Backoff;
+use acme_connect::{Backoff, causes};
 use acme_types::{Blame, Diagnostic, codes};
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -71,7 +71,7 @@ impl Rest {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|error| {
-            let message = format!("the HTTP client cannot be set up: {}", chain(&error));
+            let message = format!("the HTTP client cannot be set up: {}", causes(&error));
             Diagnostic::new(&codes::CONNECT, message)
                 .help("install the system's certificates (`ca-certificates`)")
         })?;
@@ -143,7 +143,7 @@ impl Rest {
         if error.is_timeout() && !error.is_connect() {
             return remote(format!("{} does not answer within {:?}", self.base, self.timeout));
         }
-        remote(format!("cannot connect to {}: {}", self.base, chain(&error)))
+        remote(format!("cannot connect to {}: {}", self.base, causes(&error)))
             .help("check the network; for an emulator check BIGQUERY_EMULATOR_HOST")
     }
 

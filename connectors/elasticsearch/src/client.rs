@@ -2,11 +2,11 @@
 
 use crate::config::{Login, Settings};
 use crate::reply;
+use acme_connect::causes;
 use acme_types::{Blame, Diagnostic, codes};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Url, redirect};
-use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Client {
             builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, header)]));
         }
         let http = builder.build().map_err(|error| {
-            let message = format!("the HTTP client cannot be set up: {}", chain(&error));
+            let message = format!("the HTTP client cannot be set up: {}", causes(&error));
             Diagnostic::new(&codes::CONNECT, message).help("name the certificates to trust in `tls.ca`")
         })?;
         Ok(Self {
@@ -164,7 +164,7 @@ impl Client {
             let help = "look at the load of the cluster, or raise `timeout:`";
             return Diagnostic::new(&codes::CONNECT, message).help(help);
         }
-        let cause = chain(&error);
+        let cause = causes(&error);
         if cause.contains("certificate") {
             let message = format!("the certificate of {from} is not trusted: {cause}");
             let help = "name the authority that signed it in `tls.ca`";
@@ -231,19 +231,4 @@ fn without_login(to: &str) -> String {
         }
         Err(_) => to.split(['?', '#']).next().unwrap_or_default().to_owned(),
     }
-}
-
-/// An error and its causes; libraries put the useful part last.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -3,11 +3,14 @@
 //! It knows no external system. A connector is a [`Connector`]: its `SPEC`, and one function that makes a [`Source`] or
 //! a [`Sink`] from its checked configuration. Batching, retries, error policy, progress and restart belong to the engine.
 
+mod causes;
 mod cell;
 mod connector;
 pub mod csv;
 mod extent;
 mod failpoint;
+mod guess;
+mod operations;
 mod os;
 mod retry;
 mod shared;
@@ -16,10 +19,13 @@ mod source;
 mod splits;
 
 pub use acme_formats::{Block, Cut, Decode, Encode, Encoded, Undecodable, metadata};
+pub use causes::causes;
 pub use cell::{Cell, Found};
 pub use connector::{Connector, Content, Context, Format, Maker, Notes, SinkParts, SourceParts, StreamInfo};
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
+pub use guess::Guess;
+pub use operations::{Operation, Operations};
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
 pub use shared::{Membership, OffsetTransaction, SharedSource};

@@ -11,6 +11,7 @@ pub mod deny;
 pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
+pub mod http;
 pub mod kafka;
 mod netns;
 pub mod postgres;

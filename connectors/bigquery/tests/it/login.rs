@@ -1,7 +1,8 @@
 //! Credentials of each kind, against servers that give and ask for tokens.
 
 use crate::harness::{Life, make, unwrapped};
-use crate::script::{Act, Grpc, Rest};
+use crate::script::{Act, Grpc};
+use acme_lab::http::Http;
 use acme_types::Blame;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,9 +12,9 @@ const TABLE: &str = r#"{"type":"TABLE","schema":{"fields":[{"name":"id","type":"
 
 struct World {
     folder: TempDir,
-    rest: Rest,
+    rest: Http,
     grpc: Grpc,
-    tokens: Rest,
+    tokens: Http,
 }
 
 impl World {
@@ -22,13 +23,13 @@ impl World {
         let rest = [("/tables/t ", &[(401, expired), (200, TABLE)][..]), ("/datasets/d ", &[(200, "{}")])];
         Self {
             folder: tempfile::tempdir().expect("a folder"),
-            rest: Rest::start(&rest).await,
+            rest: crate::script::rest(&rest),
             grpc: Grpc::start(vec![(
                 "GetWriteStream",
                 vec![Act::Status(16, "expired"), Act::Status(5, "none")],
             )])
             .await,
-            tokens: Rest::start(&[("POST /token", tokens)]).await,
+            tokens: crate::script::rest(&[("POST /token", tokens)]),
         }
     }
 
@@ -143,11 +144,10 @@ async fn bad_credentials_say_what_to_do_and_show_no_secret() {
 async fn a_machine_in_the_cloud_has_credentials_and_a_project_of_its_own() {
     let world = World::new(&GRANTED).await;
     let granted = r#"{"access_token":"machine","expires_in":3600,"token_type":"Bearer"}"#;
-    let machine = Rest::start(&[
+    let machine = crate::script::rest(&[
         ("GET /computeMetadata/v1/project/project-id ", &[(200, "of-the-machine")]),
         ("GET /computeMetadata/v1/instance/service-accounts/default/token", &[(200, granted)]),
-    ])
-    .await;
+    ]);
     let address = machine.url.replace("http://", "metadata://");
     let _life = Life::begin(&world.keys(address.as_ref(), ""), None).await;
     assert_eq!(world.rest.seen("/projects/of-the-machine/datasets/d ").len(), 1);

@@ -1,99 +1,29 @@
 //! Servers that follow a script: what the real service is documented to answer, and the emulator does not.
 
+use acme_lab::http::{Act as Answer, Http, Seen};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-/// A REST request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) line: String,
-    pub(crate) headers: String,
-    pub(crate) body: String,
-}
 
 /// What is answered to requests whose line contains a text, one after the other; the last answer stays.
 type Answers = Vec<(&'static str, VecDeque<(u16, String)>)>;
 
-/// A REST server.
-#[derive(Clone)]
-pub(crate) struct Rest {
-    pub(crate) url: String,
-    answers: Arc<Mutex<Answers>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Rest {
-    /// Answers the first rule that fits; a request without one gets 404.
-    pub(crate) async fn start(rules: &[(&'static str, &[(u16, &str)])]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let owned = |answers: &[(u16, &str)]| {
-            answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect()
-        };
-        let rest = Self {
-            url: format!("http://{}", listener.local_addr().expect("it is bound")),
-            answers: Arc::new(Mutex::new(
-                rules.iter().map(|(text, answers)| (*text, owned(answers))).collect(),
-            )),
-            seen: Arc::default(),
-        };
-        let server = rest.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move { server.serve(stream).await });
-            }
-        });
-        rest
-    }
-
-    /// The requests whose line contains a text.
-    pub(crate) fn seen(&self, text: &str) -> Vec<Seen> {
-        let seen = self.seen.lock().expect("no panic under the lock");
-        seen.iter().filter(|seen| seen.line.contains(text)).cloned().collect()
-    }
-
-    async fn serve(&self, mut stream: TcpStream) {
-        while let Some(seen) = receive(&mut stream).await {
-            let (status, body) = self.answer(&seen.line);
-            self.seen.lock().expect("no panic under the lock").push(seen);
-            let length = body.len();
-            let reply = format!("HTTP/1.1 {status} S\r\ncontent-length: {length}\r\n\r\n{body}");
-            if stream.write_all(reply.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn answer(&self, line: &str) -> (u16, String) {
-        let mut answers = self.answers.lock().expect("no panic under the lock");
-        match answers.iter_mut().find(|(text, _)| line.contains(text)) {
+/// A REST server that answers the first rule that fits; a request without one gets 404.
+pub(crate) fn rest(rules: &[(&'static str, &[(u16, &str)])]) -> Http {
+    let owned = |answers: &[(u16, &str)]| {
+        answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect()
+    };
+    let mut rules: Answers = rules.iter().map(|(text, answers)| (*text, owned(answers))).collect();
+    let answer = move |seen: &Seen| {
+        let (status, body) = match rules.iter_mut().find(|(text, _)| seen.line.contains(text)) {
             None => (404, String::new()),
             Some((_, answers)) if answers.len() > 1 => answers.pop_front().expect("there are two"),
             Some((_, answers)) => answers[0].clone(),
-        }
-    }
-}
-
-/// Reads one request; `None` at the end of the connection.
-async fn receive(stream: &mut TcpStream) -> Option<Seen> {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-            let length = headers.lines().find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().expect("a length")) {
-                let [line, headers, body] = [line, headers, body].map(str::to_owned);
-                return Some(Seen { line, headers, body });
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    }
+        };
+        Answer::Answer(status, body)
+    };
+    Http::start(answer).expect("a port is free")
 }
 
 /// What is answered to one message of a call.

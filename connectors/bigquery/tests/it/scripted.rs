@@ -1,8 +1,9 @@
 //! Quotas, refused rows, streams and jobs that were there before: by the documented replies of the real service.
 
 use crate::harness::{Life, changes, documents, make, unwrapped};
-use crate::script::{Act, Grpc, Rest, bytes, int};
+use crate::script::{Act, Grpc, bytes, int};
 use acme_connect::Fate;
+use acme_lab::http::Http;
 use acme_types::Blame;
 
 const DATASET: &str = r#"{"location":"EU"}"#;
@@ -31,15 +32,15 @@ fn committed() -> Act {
     Act::Reply(bytes(1, &int(1, 1)))
 }
 
-fn keys(rest: &Rest, grpc: &Grpc, more: &str) -> String {
+fn keys(rest: &Http, grpc: &Grpc, more: &str) -> String {
     format!(
         "table: p.d.t\nproject: p\nendpoint: {}\nstorage_endpoint: {}\ntimeout: 2s\nflush_interval: 0s\n{more}",
         rest.url, grpc.address
     )
 }
 
-async fn rest() -> Rest {
-    Rest::start(&[("/tables/t ", &[(200, TABLE)]), ("/datasets/d ", &[(200, DATASET)])]).await
+fn rest() -> Http {
+    crate::script::rest(&[("/tables/t ", &[(200, TABLE)]), ("/datasets/d ", &[(200, DATASET)])])
 }
 
 const ROWS: [&str; 3] = [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#];
@@ -63,7 +64,7 @@ async fn an_append_is_repeated_at_its_offset_until_it_is_known_to_be_there() {
         ("BatchCommitWriteStreams", vec![Act::Status(13, "internal"), committed()]),
     ])
     .await;
-    let mut life = Life::begin(&keys(&rest().await, &grpc, ""), None).await;
+    let mut life = Life::begin(&keys(&rest(), &grpc, ""), None).await;
     life.write(&documents(&ROWS)).await;
     life.write(&documents(&[r#"{"id":4}"#])).await;
     life.end(true).await;
@@ -92,7 +93,7 @@ async fn rows_that_the_service_refuses_go_to_the_error_policy_and_the_others_are
         ("BatchCommitWriteStreams", vec![committed()]),
     ])
     .await;
-    let mut life = Life::begin(&keys(&rest().await, &grpc, ""), None).await;
+    let mut life = Life::begin(&keys(&rest(), &grpc, ""), None).await;
     let refused = life.refused(&documents(&ROWS)).await;
     assert_eq!(refused, [(0, "bad id".to_owned()), (2, "too long".to_owned())]);
     life.end(true).await;
@@ -108,7 +109,7 @@ async fn a_stream_that_lost_rows_is_not_committed() {
         ("FinalizeWriteStream", vec![finalized(2)]),
     ])
     .await;
-    let mut life = Life::begin(&keys(&rest().await, &grpc, ""), None).await;
+    let mut life = Life::begin(&keys(&rest(), &grpc, ""), None).await;
     life.write(&documents(&ROWS)).await;
     let fault = life.sink.prepare(acme_types::Epoch(1), false).await.expect_err("rows are missing");
     assert!(fault.message.contains("holds 2 rows, and 3 were appended"), "{fault}");
@@ -121,7 +122,7 @@ async fn streams_that_are_committed_already_are_left_out_and_the_others_committe
     let grpc =
         Grpc::start(vec![("BatchCommitWriteStreams", vec![Act::Reply(fault(2, STREAM)), committed()])]).await;
     let prepared = r#"{"groups":[{"streams":["s","z"],"sealed":true}]}"#.to_owned();
-    let _life = Life::begin(&keys(&rest().await, &grpc, ""), Some(&prepared)).await;
+    let _life = Life::begin(&keys(&rest(), &grpc, ""), Some(&prepared)).await;
     let parent = bytes(1, b"projects/p/datasets/d/tables/t");
     let both = [parent.clone(), bytes(2, STREAM.as_bytes()), bytes(2, other.as_bytes())].concat();
     let one = [parent, bytes(2, other.as_bytes())].concat();
@@ -136,7 +137,7 @@ async fn a_job_that_was_started_before_is_waited_for_and_one_that_failed_is_made
         r#"{"status":{"state":"DONE","errorResult":{"reason":"jobBackendError","message":"try again"}}}"#;
     const EXISTS: &str =
         r#"{"error":{"code":409,"message":"Already Exists","errors":[{"reason":"duplicate"}]}}"#;
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         (
             "GET /bigquery/v2/projects/p/jobs/_acme_x_1?location=EU",
             &[(404, ""), (200, RUNNING), (200, FAILED)],
@@ -146,8 +147,7 @@ async fn a_job_that_was_started_before_is_waited_for_and_one_that_failed_is_made
         ("DELETE /bigquery/v2/projects/p/datasets/d/tables/_acme_x ", &[(204, "")]),
         ("/tables/t ", &[(200, TABLE)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     let grpc = Grpc::start(vec![("BatchCommitWriteStreams", vec![committed()])]).await;
     let prepared =
         r#"{"groups":[{"staging":"_acme_x","streams":["s"],"columns":["id","v"],"key":["id"],"sealed":true}]}"#.to_owned();
@@ -171,11 +171,10 @@ async fn quotas_are_waited_for_and_missing_permissions_are_not() {
     };
     let (quota, rate) = (reason(403, "quotaExceeded"), reason(403, "rateLimitExceeded"));
     let busy = reason(503, "backendError");
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         ("/tables/t ", &[(403, &*quota), (403, &*rate), (503, &*busy), (200, TABLE)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     let grpc = Grpc::start(vec![(
         "CreateWriteStream",
         vec![Act::Status(7, "Permission TABLES_UPDATE_DATA denied")],
@@ -190,7 +189,7 @@ async fn quotas_are_waited_for_and_missing_permissions_are_not() {
         "{fault}"
     );
     let denied = reason(403, "accessDenied");
-    let rest = Rest::start(&[("/datasets/d ", &[(403, &*denied)])]).await;
+    let rest = crate::script::rest(&[("/datasets/d ", &[(403, &*denied)])]);
     let fault = Life::try_begin(&keys(&rest, &grpc, ""), None).await.err().expect("it is not allowed");
     assert!(fault.blame == Blame::User && fault.to_string().contains("Data Editor"), "{fault}");
     assert_eq!(rest.seen("/datasets/d ").len(), 1, "it is not asked again");
@@ -199,12 +198,11 @@ async fn quotas_are_waited_for_and_missing_permissions_are_not() {
 #[tokio::test]
 async fn of_insert_all_each_row_has_its_own_fate() {
     const REPLY: &str = r#"{"kind":"bigquery#tableDataInsertAllResponse","insertErrors":[{"index":0,"errors":[{"reason":"invalid","location":"v","debugInfo":"","message":"no such field: v."}]},{"index":1,"errors":[{"reason":"stopped","location":"","message":""}]},{"index":2,"errors":[{"reason":"backendError","message":"busy"}]}]}"#;
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         ("/tables/t/insertAll", &[(200, REPLY)]),
         ("/tables/t ", &[(200, TABLE)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     let grpc = Grpc::start(Vec::new()).await;
     let mut life = Life::begin(&keys(&rest, &grpc, "api: insert_all"), None).await;
     let fates = life.sink.write(&documents(&ROWS)).await.expect("it is answered");
@@ -219,12 +217,11 @@ async fn of_insert_all_each_row_has_its_own_fate() {
 #[tokio::test]
 async fn new_columns_are_added_and_waited_for() {
     let wide = TABLE.replace("]}", r#",{"name":"more","type":"BOOL"}]}"#);
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         ("PATCH /bigquery/v2/projects/p/datasets/d/tables/t ", &[(200, &*wide)]),
         ("/tables/t ", &[(200, TABLE)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     // `StorageError` with SCHEMA_MISMATCH_EXTRA_FIELDS, as a detail of the status.
     let detail = [
         bytes(1, b"type.googleapis.com/google.cloud.bigquery.storage.v1.StorageError"),
@@ -253,12 +250,11 @@ async fn new_columns_are_added_and_waited_for() {
 
 #[tokio::test]
 async fn the_check_names_the_permissions_that_are_missing() {
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         (":testIamPermissions", &[(200, r#"{"permissions":["bigquery.tables.get"]}"#)]),
         ("/tables/t ", &[(200, r#"{"type":"VIEW"}"#)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     let grpc = Grpc::start(vec![("GetWriteStream", vec![Act::Status(7, "denied")])]).await;
     let mut sink = unwrapped(make(&keys(&rest, &grpc, ""), false).expect("it is made").sink);
     let found: Vec<String> = sink.check().await.iter().map(ToString::to_string).collect();
@@ -274,12 +270,11 @@ async fn the_check_names_the_permissions_that_are_missing() {
 
 #[tokio::test]
 async fn a_staging_table_is_waited_for_until_the_service_knows_it() {
-    let rest = Rest::start(&[
+    let rest = crate::script::rest(&[
         ("POST /bigquery/v2/projects/p/datasets/d/tables ", &[(200, "{}")]),
         ("/tables/t ", &[(200, TABLE)]),
         ("/datasets/d ", &[(200, DATASET)]),
-    ])
-    .await;
+    ]);
     let grpc = Grpc::start(vec![
         ("CreateWriteStream", vec![Act::Status(5, "not found: table"), created()]),
         ("AppendRows", vec![appended()]),
@@ -323,7 +318,7 @@ async fn records_and_odd_names_are_read_by_googles_own_libraries() {
             {"name":"at","type":"RECORD","fields":[{"name":"x","type":"FLOAT64"},{"name":"tags","type":"STRING","mode":"REPEATED"}]}]},
         {"name":"items","type":"RECORD","mode":"REPEATED","fields":[{"name":"sku","type":"STRING","mode":"REQUIRED"},{"name":"n","type":"INT64"}]},
         {"name":"raw","type":"BYTES"},{"name":"day","type":"DATE"}]}}"#;
-    let rest = Rest::start(&[("/tables/t ", &[(200, table)]), ("/datasets/d ", &[(200, DATASET)])]).await;
+    let rest = crate::script::rest(&[("/tables/t ", &[(200, table)]), ("/datasets/d ", &[(200, DATASET)])]);
     let grpc =
         Grpc::start(vec![("CreateWriteStream", vec![created()]), ("AppendRows", vec![appended()])]).await;
     let mut life = Life::begin(&keys(&rest, &grpc, ""), None).await;

@@ -2,123 +2,45 @@
 
 use crate::rows::{changes, make, open, plain};
 use acme_connect::{DynSink, Fate};
+use acme_lab::http::{self, Http, Seen};
 use acme_types::{Blame, Diagnostic};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does with a `_bulk` request.
 #[derive(Clone)]
 enum Act {
-    /// Answers with a status and a body.
-    Answer(u16, String),
-    /// Answers with headers of its own.
-    With(u16, &'static str, String),
-    /// Promises more bytes than it sends, and closes.
-    Cut(String),
-    /// Closes without a word.
-    Close,
-    /// Never answers.
-    Hang,
+    /// What any server may do.
+    Plain(http::Act),
     /// Answers every row with this status.
     Each(u16),
 }
 
-/// A request as it came: method and path, headers, body.
-#[derive(Clone, Debug)]
-struct Seen {
-    line: String,
-    headers: String,
-    body: String,
-}
-
 /// A server that follows a script for `_bulk`, and is healthy and has every index otherwise.
-#[derive(Clone)]
-struct Script {
-    url: String,
-    acts: Arc<Mutex<VecDeque<Act>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
+struct Script(Http);
 
 impl Script {
-    async fn start(acts: impl IntoIterator<Item = Act>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let script = Self {
-            url: format!("http://{}", listener.local_addr().expect("it is bound")),
-            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
-            seen: Arc::default(),
+    fn start(acts: impl IntoIterator<Item = Act>) -> Self {
+        let mut acts: VecDeque<Act> = acts.into_iter().collect();
+        let act = move |seen: &Seen| match seen.line.contains("_bulk") {
+            false => http::Act::Answer(200, "{}".to_owned()),
+            true => match acts.pop_front() {
+                None => http::Act::Answer(500, String::new()),
+                Some(Act::Plain(act)) => act,
+                Some(Act::Each(status)) => http::Act::Answer(200, each(&seen.body, status)),
+            },
         };
-        let server = script.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move { server.serve(stream).await });
-            }
-        });
-        script
+        Self(Http::start(act).expect("a port is free"))
     }
 
     /// A destination that is open, with a key and two seconds of patience.
     async fn sink(&self) -> Box<dyn DynSink> {
-        open(&self.url, "index: users\nid_field: id\ntimeout: 2s").await
+        open(&self.0.url, "index: users\nid_field: id\ntimeout: 2s").await
     }
 
     /// The `_bulk` requests that came.
     fn bulks(&self) -> Vec<Seen> {
-        let seen = self.seen.lock().expect("no panic under the lock");
-        seen.iter().filter(|seen| seen.line.contains("_bulk")).cloned().collect()
-    }
-
-    async fn serve(&self, mut stream: TcpStream) {
-        while let Some(seen) = receive(&mut stream).await {
-            self.seen.lock().expect("no panic under the lock").push(seen.clone());
-            let act = match seen.line.contains("_bulk") {
-                true => self.acts.lock().expect("no panic under the lock").pop_front(),
-                false => Some(Act::Answer(200, "{}".to_owned())),
-            };
-            let (status, header, body) = match act.unwrap_or(Act::Answer(500, String::new())) {
-                Act::Answer(status, body) => (status, "x: y", body),
-                Act::With(status, header, body) => (status, header, body),
-                Act::Each(status) => (200, "x: y", each(&seen.body, status)),
-                Act::Close => return,
-                Act::Hang => return std::future::pending().await,
-                Act::Cut(body) => {
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
-                    let _ = stream.write_all((head + &body).as_bytes()).await;
-                    return;
-                }
-            };
-            let body = if seen.line.starts_with("HEAD") { "" } else { &body };
-            let reply =
-                format!("HTTP/1.1 {status} S\r\n{header}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-            if stream.write_all(reply.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Reads one request; `None` at the end of the connection.
-async fn receive(stream: &mut TcpStream) -> Option<Seen> {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-            let length = headers.lines().find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().expect("a length")) {
-                return Some(Seen {
-                    line: line.to_owned(),
-                    headers: headers.to_owned(),
-                    body: body.to_owned(),
-                });
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
+        self.0.seen("_bulk")
     }
 }
 
@@ -141,21 +63,21 @@ fn ok() -> Act {
 }
 
 fn answer(status: u16, body: &str) -> Act {
-    Act::Answer(status, body.to_owned())
+    Act::Plain(http::Act::Answer(status, body.to_owned()))
 }
 
 /// One write of three rows that fails as a whole.
 async fn failure(act: Act) -> Diagnostic {
-    let script = Script::start([act]).await;
+    let script = Script::start([act]);
     let fault = script.sink().await.write(&changes(&ROWS)).await.expect_err("it fails");
-    assert!(fault.message.contains(&script.url), "it names the server: {fault}");
+    assert!(fault.message.contains(&script.0.url), "it names the server: {fault}");
     fault
 }
 
 #[tokio::test]
 async fn a_server_that_is_busy_is_asked_again() {
     for status in [408, 429, 500, 502, 503, 504] {
-        let script = Script::start([answer(status, r#"{"error":"overloaded"}"#), ok()]).await;
+        let script = Script::start([answer(status, r#"{"error":"overloaded"}"#), ok()]);
         let mut sink = script.sink().await;
         let fault = sink.write(&changes(&ROWS)).await.expect_err("it is busy");
         assert_eq!(fault.blame, Blame::Remote, "{fault}");
@@ -172,7 +94,7 @@ async fn a_server_that_is_busy_is_asked_again() {
 #[tokio::test]
 async fn a_throttled_row_does_not_hide_in_a_200() {
     let reply = r#"{"took":1,"errors":true,"items":[{"index":{"status":201}},{"delete":{"status":429,"error":{"type":"circuit_breaking_exception","reason":"busy"}}},{"index":{"status":503}}]}"#;
-    let script = Script::start([answer(200, reply)]).await;
+    let script = Script::start([answer(200, reply)]);
     let fates = script.sink().await.write(&changes(&ROWS)).await.expect("it is answered");
     let rows: Vec<_> = fates.iter().map(|(row, fate)| (*row, matches!(fate, Fate::Retry { .. }))).collect();
     assert_eq!(rows, [(1, true), (2, true)]);
@@ -181,8 +103,8 @@ async fn a_throttled_row_does_not_hide_in_a_200() {
 #[tokio::test]
 async fn a_row_that_waits_takes_all_later_ones_with_it_where_order_decides() {
     let reply = r#"{"errors":true,"items":[{"index":{"status":201}},{"index":{"status":429}}]}"#;
-    let script = Script::start([answer(200, reply), ok(), ok()]).await;
-    let mut sink = open(&script.url, "index: users\nid_field: id\nbatch_rows: 2").await;
+    let script = Script::start([answer(200, reply), ok(), ok()]);
+    let mut sink = open(&script.0.url, "index: users\nid_field: id\nbatch_rows: 2").await;
     let list = [("a", "{}"), ("b", r#"{"n":1}"#), ("c", "{}"), ("", "{}"), ("b", r#"{"n":2}"#)];
     let fates = sink.write(&plain(&list)).await.expect("it is answered");
     // Row 4 must not be written before row 1, and row 3 was not looked at.
@@ -194,14 +116,14 @@ async fn a_row_that_waits_takes_all_later_ones_with_it_where_order_decides() {
 #[tokio::test]
 async fn a_newer_version_that_is_there_and_a_missing_document_are_done() {
     let reply = r#"{"errors":true,"items":[{"index":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"x"}}},{"delete":{"status":404}},{"index":{"status":200}}]}"#;
-    let script = Script::start([answer(200, reply)]).await;
+    let script = Script::start([answer(200, reply)]);
     assert_eq!(script.sink().await.write(&changes(&ROWS)).await.expect("it is answered"), []);
 }
 
 #[tokio::test]
 async fn a_row_that_may_not_be_written_is_no_fault_of_the_row() {
     let reply = r#"{"errors":true,"items":[{"index":{"status":403,"error":{"type":"cluster_block_exception","reason":"index [users] blocked by: [FORBIDDEN/8/index write (api)];"}}},{"delete":{"status":200}},{"index":{"status":200}}]}"#;
-    let script = Script::start([answer(200, reply)]).await;
+    let script = Script::start([answer(200, reply)]);
     let fault = script.sink().await.write(&changes(&ROWS)).await.expect_err("nothing may be written");
     assert!(fault.blame == Blame::User && fault.message.contains("FORBIDDEN/8"), "{fault}");
 }
@@ -209,12 +131,12 @@ async fn a_row_that_may_not_be_written_is_no_fault_of_the_row() {
 #[tokio::test]
 async fn an_index_that_vanished_is_asked_for_again() {
     let reply = r#"{"errors":true,"items":[{"index":{"status":404,"error":{"type":"index_not_found_exception","reason":"no such index [users]"}}},{"delete":{"status":404}},{"index":{"status":200}}]}"#;
-    let script = Script::start([answer(200, reply), ok()]).await;
+    let script = Script::start([answer(200, reply), ok()]);
     let mut sink = script.sink().await;
     let fates = sink.write(&changes(&ROWS)).await.expect("it is answered");
     assert_eq!(fates, [(0, Fate::Retry { after: Duration::from_secs(1) })]);
     assert_eq!(sink.write(&changes(&ROWS[..1])).await.expect("it is answered"), []);
-    let seen = script.seen.lock().expect("no panic under the lock");
+    let seen = script.0.seen("");
     assert_eq!(seen.iter().filter(|seen| seen.line.starts_with("HEAD /users ")).count(), 2);
 }
 
@@ -230,8 +152,8 @@ async fn of_a_reply_that_cannot_be_trusted_nothing_is_believed() {
         answer(200, r#"{"errors":false}"#),
         answer(200, r#"{"errors":true,"items":[{"index":{}},{"delete":{}},{"index":{}}]}"#),
         answer(200, r#"{"errors":false,"items":[{},{},{}]} trailing"#),
-        Act::Cut(r#"{"errors":false,"items":[{"index":{"status":201}},"#.to_owned()),
-        Act::Close,
+        Act::Plain(http::Act::Cut(r#"{"errors":false,"items":[{"index":{"status":201}},"#.to_owned())),
+        Act::Plain(http::Act::Close),
     ];
     for act in cases {
         assert_eq!(failure(act).await.blame, Blame::Remote);
@@ -242,7 +164,7 @@ async fn of_a_reply_that_cannot_be_trusted_nothing_is_believed() {
 async fn a_server_that_hangs_is_given_up() {
     #[expect(clippy::disallowed_methods, reason = "the bound is what is tested")]
     let started = Instant::now();
-    let fault = failure(Act::Hang).await;
+    let fault = failure(Act::Plain(http::Act::Hang)).await;
     assert!(fault.blame == Blame::Remote && fault.message.contains("does not answer within 2s"), "{fault}");
     assert!(started.elapsed() < Duration::from_secs(20), "two seconds, and what a busy machine adds");
 }
@@ -251,7 +173,7 @@ async fn a_server_that_hangs_is_given_up() {
 async fn a_request_that_is_too_large_is_halved_down_to_the_row() {
     let too_large = || answer(413, "");
     // Three rows: all, the first, the other two, the second, the third.
-    let script = Script::start([too_large(), ok(), too_large(), ok(), too_large()]).await;
+    let script = Script::start([too_large(), ok(), too_large(), ok(), too_large()]);
     let fates = script.sink().await.write(&changes(&ROWS)).await.expect("it is answered");
     let [(2, Fate::Reject { reason })] = fates.as_slice() else { panic!("{fates:?}") };
     assert!(reason.contains("http.max_content_length"), "{reason}");
@@ -271,7 +193,7 @@ async fn a_row_that_spoils_the_request_is_found() {
             ),
         )
     };
-    let script = Script::start([refusal("all"), refusal("row"), ok()]).await;
+    let script = Script::start([refusal("all"), refusal("row"), ok()]);
     let fates = script.sink().await.write(&changes(&ROWS)).await.expect("it is answered");
     assert_eq!(fates, [(0, Fate::Reject { reason: "illegal_argument_exception: row".to_owned() })]);
     // What does not come from the server itself says nothing about rows.
@@ -293,7 +215,7 @@ async fn a_login_that_is_refused_says_what_to_set() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let header = "location: https://user:hunter2@other.example.com/_bulk?token=hunter2";
-    let fault = failure(Act::With(302, header, String::new())).await;
+    let fault = failure(Act::Plain(http::Act::With(302, header, String::new()))).await;
     assert!(
         fault.blame == Blame::User && fault.message.contains("https://other.example.com/_bulk"),
         "{fault}"
@@ -309,23 +231,24 @@ async fn the_login_is_sent_and_never_shown() {
         ("api_key: aHVudGVyMg==", "authorization: ApiKey aHVudGVyMg=="),
     ];
     for (login, header) in logins {
-        let script = Script::start([answer(401, "{}")]).await;
-        let fault = open(&script.url, &keys(login)).await.write(&changes(&ROWS)).await.expect_err("refused");
+        let script = Script::start([answer(401, "{}")]);
+        let fault =
+            open(&script.0.url, &keys(login)).await.write(&changes(&ROWS)).await.expect_err("refused");
         let bulks = script.bulks();
         assert!(bulks[0].headers.contains(header), "{}", bulks[0].headers);
         assert!(!format!("{fault}{fault:?}").contains("hunter2"), "{fault}");
     }
-    let script = Script::start([answer(401, "{}")]).await;
-    let url = script.url.replace("http://", "http://joe:hunter2@");
+    let script = Script::start([answer(401, "{}")]);
+    let url = script.0.url.replace("http://", "http://joe:hunter2@");
     let fault = open(&url, &keys("")).await.write(&changes(&ROWS)).await.expect_err("refused");
     assert!(script.bulks()[0].headers.contains(logins[0].1), "a login in the address is used");
-    assert!(fault.message.contains(&script.url) && !format!("{fault:?}").contains("hunter2"), "{fault}");
+    assert!(fault.message.contains(&script.0.url) && !format!("{fault:?}").contains("hunter2"), "{fault}");
 }
 
 #[tokio::test]
 async fn addresses_take_turns() {
-    let (one, two) = (Script::start([ok(), ok()]).await, Script::start([ok(), ok()]).await);
-    let mut sink = open("", &format!("url: ['{}', '{}/prefix/']\nindex: users", one.url, two.url)).await;
+    let (one, two) = (Script::start([ok(), ok()]), Script::start([ok(), ok()]));
+    let mut sink = open("", &format!("url: ['{}', '{}/prefix/']\nindex: users", one.0.url, two.0.url)).await;
     for _ in 0..3 {
         assert_eq!(sink.write(&plain(&[("a", "{}")])).await.expect("it is written"), []);
     }

@@ -47,7 +47,8 @@ impl Topic {
             }
             Some(topic) if !topic.error.is_ok() => {
                 let message = format!("cannot {what}: {}", topic.error.message());
-                Err(Diagnostic::new(&REMOTE, message).at(&self.at))
+                let help = "a topic's name has at most 249 letters, digits, '.', '_' and '-'; `acme topics describe` shows its state";
+                Err(Diagnostic::new(&REMOTE, message).at(&self.at).help(help))
             }
             Some(topic) => {
                 Ok(Some(i32::try_from(topic.partitions.len()).expect("partitions have 32-bit numbers")))

@@ -21,7 +21,7 @@ use acme_connect::{
 };
 use acme_kafka::{At, Client, Fetched, Fetcher, Isolation, Metadata, TopicPartition};
 use acme_types::batch::META_PREFIX;
-use acme_types::codes::{INTERNAL, MISSING_KEY};
+use acme_types::codes::{INTERNAL, MISSING_KEY, SOURCE_CHANGED};
 use acme_types::{Change, Chunk, Config, Diagnostic, Positions};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use group::Group;
@@ -150,6 +150,21 @@ impl Source for KafkaSource {
     }
 
     async fn read(&mut self) -> Result<Read, Diagnostic> {
+        let read = self.next().await;
+        if read.as_ref().is_err_and(|fault| *fault.code == SOURCE_CHANGED) {
+            // Somebody must choose now, and the group's offsets can only be set when nobody is in it.
+            self.leave().await?;
+        }
+        read
+    }
+
+    async fn release(&mut self, upto: &Positions) -> Result<(), Diagnostic> {
+        self.show_progress(upto).await
+    }
+}
+
+impl KafkaSource {
+    async fn next(&mut self) -> Result<Read, Diagnostic> {
         loop {
             if self.is_at_its_end() {
                 self.extent.end();
@@ -183,10 +198,6 @@ impl Source for KafkaSource {
                 return Ok(read);
             }
         }
-    }
-
-    async fn release(&mut self, upto: &Positions) -> Result<(), Diagnostic> {
-        self.show_progress(upto).await
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::cells::Cells;
 use super::config::{Mode, SinkSettings, Truncate};
-use super::input::{self, Columns, Operation, Operations};
+use super::input::{self, Columns};
 use super::plan::{Direct, Plan, Sent, UNDO};
 use super::session::{Meaning, Session, meaning, words};
 use super::target::{Name, Target, create_table, shown, sql};
@@ -14,7 +14,7 @@ use super::{ddl, grow};
 use crate::catalog::Fault;
 use crate::copy::SIGNATURE;
 use crate::wire::{ServerError, WireError, ident};
-use acme_connect::{Fate, Fates, Rows};
+use acme_connect::{Fate, Fates, Operation, Operations, Rows};
 use acme_types::{Diagnostic, codes};
 use arrow::array::{Array, ArrayRef};
 use arrow::row::{Row, RowConverter, SortField};

@@ -2,9 +2,8 @@
 
 use super::input::Columns;
 use crate::catalog::SQL_TYPE;
-use acme_connect::Encoded;
+use acme_connect::{Encoded, Guess};
 use acme_types::batch::is_json;
-use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{DataType, Field};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -44,55 +43,15 @@ pub(crate) fn sql_type(field: &Field) -> String {
     }
 }
 
-/// What the values of a member have been so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Guess {
-    Nothing,
-    Bool,
-    Int,
-    Number,
-    Timestamp,
-    Text,
-    Json,
-}
-
-impl Guess {
-    fn of(json: &str) -> Self {
-        match json.as_bytes().first() {
-            Some(b'n') | None => Self::Nothing,
-            Some(b't' | b'f') => Self::Bool,
-            Some(b'{' | b'[') => Self::Json,
-            Some(b'"') => match json.get(1..json.len() - 1) {
-                // RFC 3339 with a zone; `string_to_timestamp_nanos` alone would take a date, too.
-                Some(text) if text.len() >= 20 && string_to_timestamp_nanos(text).is_ok() => Self::Timestamp,
-                _ => Self::Text,
-            },
-            Some(_) if json.parse::<i64>().is_ok() => Self::Int,
-            Some(_) => Self::Number,
-        }
-    }
-
-    /// The type that holds both.
-    fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (one, Self::Nothing) => one,
-            (Self::Nothing, one) => one,
-            (one, same) if one == same => one,
-            (Self::Int | Self::Number, Self::Int | Self::Number) => Self::Number,
-            (Self::Json, _) | (_, Self::Json) => Self::Json,
-            _ => Self::Text,
-        }
-    }
-
-    fn sql(self) -> &'static str {
-        match self {
-            Self::Bool => "boolean",
-            Self::Int => "bigint",
-            Self::Number => "numeric",
-            Self::Timestamp => "timestamptz",
-            Self::Nothing | Self::Text => "text",
-            Self::Json => "jsonb",
-        }
+/// The type of a column for it.
+fn sql(guess: Guess) -> &'static str {
+    match guess {
+        Guess::Bool => "boolean",
+        Guess::Int => "bigint",
+        Guess::Number => "numeric",
+        Guess::Timestamp => "timestamptz",
+        Guess::Nothing | Guess::Text => "text",
+        Guess::Json => "jsonb",
     }
 }
 
@@ -114,7 +73,7 @@ pub(crate) fn documents(encoded: &Encoded) -> Vec<(String, String)> {
             }
         }
     }
-    guesses.into_iter().map(|(name, guess)| (name, guess.sql().to_owned())).collect()
+    guesses.into_iter().map(|(name, guess)| (name, sql(guess).to_owned())).collect()
 }
 
 #[cfg(test)]

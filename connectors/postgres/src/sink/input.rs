@@ -5,59 +5,13 @@ use super::template::Template;
 use acme_connect::{Fate, Fates, Format, Rows};
 use acme_formats::json::{As, Decoder, Wanted};
 use acme_formats::{Decode, Encoded};
-use acme_types::batch::{META_PREFIX, OPERATION};
+use acme_types::batch::META_PREFIX;
 use acme_types::{Diagnostic, DocumentPath};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::buffer::Buffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef};
 use std::sync::Arc;
-
-/// What happened to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// It is there now, as it is.
-    Put,
-    /// It is gone.
-    Delete,
-    /// All rows of its table are gone.
-    Truncate,
-}
-
-/// The operations of a stream of changes; a plain stream has none.
-#[derive(Clone, Copy)]
-pub(crate) struct Operations<'a>(Option<&'a StringViewArray>);
-
-impl<'a> Operations<'a> {
-    pub(crate) fn of(batch: &'a RecordBatch) -> Self {
-        let column = batch.column_by_name(OPERATION);
-        Self(
-            column
-                .filter(|column| column.data_type() == &DataType::Utf8View)
-                .map(|column| column.as_string_view()),
-        )
-    }
-
-    /// Whether the rows are changes.
-    pub(crate) fn are_changes(self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Whether the row is a new one as far as its source knows.
-    #[inline]
-    pub(crate) fn is_insert(self, row: usize) -> bool {
-        self.0.is_none_or(|column| column.is_valid(row) && column.value(row) == "INSERT")
-    }
-
-    #[inline]
-    pub(crate) fn of_row(self, row: usize) -> Operation {
-        match self.0.filter(|column| column.is_valid(row)).map(|column| column.value(row)) {
-            Some("DELETE") => Operation::Delete,
-            Some("TRUNCATE") => Operation::Truncate,
-            _ => Operation::Put,
-        }
-    }
-}
 
 /// Where rows come from, where they go, and which they are.
 type Found<'a> = ((&'a str, &'a str), Option<Name>, Vec<usize>);
