@@ -71,8 +71,7 @@ impl Topic {
                         // Another worker was faster.
                         Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
                         result => {
-                            let what = format!("create topic \"{}\"", self.name);
-                            result.map_err(|error| fault(&what, &error).at(&self.at))?;
+                            result.map_err(|error| self.uncreated(&error))?;
                         }
                     }
                     created = true;
@@ -90,10 +89,7 @@ impl Topic {
     pub(super) async fn check(&self, client: &Client) -> Result<(), Diagnostic> {
         match (self.partitions(client).await?, &self.create) {
             (None, None) => Err(self.missing()),
-            (None, Some(topic)) => {
-                let what = format!("create topic \"{}\"", self.name);
-                client.check_topic(topic).await.map_err(|error| fault(&what, &error).at(&self.at))
-            }
+            (None, Some(topic)) => client.check_topic(topic).await.map_err(|error| self.uncreated(&error)),
             (Some(_), _) => {
                 let what = format!("look at topic \"{}\"", self.name);
                 let rights = client.topic_rights(&[&self.name]).await;
@@ -104,6 +100,14 @@ impl Topic {
                     _ => Ok(()),
                 }
             }
+        }
+    }
+
+    fn uncreated(&self, error: &acme_kafka::Error) -> Diagnostic {
+        let diagnostic = fault(&format!("create topic \"{}\"", self.name), error).at(&self.at);
+        match diagnostic.help {
+            Some(_) => diagnostic,
+            None => diagnostic.help("mend what `create` says, or create the topic with `acme topics create`"),
         }
     }
 
