@@ -5,7 +5,7 @@
 use crate::acme::Acme;
 use crate::measure::in_turn;
 use crate::nexmark::{self, Shape};
-use crate::results::{Comparison, Results, Verdict};
+use crate::results::{Comparison, Per, Results, Verdict};
 use crate::{Options, check};
 use acme_lab::{cache, duckdb, flink, run};
 use anyhow::{Context, Result};
@@ -83,6 +83,7 @@ fn beside_duckdb(options: &Options, results: &mut Results, shape: Shape) -> Resu
         ours,
         theirs,
         rows: options.rows(ROWS),
+        per: Per::Second,
         verdict: Verdict::AtLeast(1.0),
     })
 }
@@ -117,6 +118,7 @@ fn beside_flink(options: &Options, results: &mut Results) -> Result<()> {
         ours,
         theirs,
         rows: options.rows(ROWS),
+        per: Per::Second,
         verdict: Verdict::None,
     })
 }

@@ -1,15 +1,17 @@
 //! Acme beside its peers, as whole processes against real systems, with results checked.
 //!
-//! `cargo run --release -p acme-bench -- files|postgres|all` builds Acme, installs the peers the first time, runs both sides
+//! `cargo run --release -p acme-bench -- files|postgres|kafka|all` builds Acme, installs the peers the first time, runs both sides
 //! of each comparison in turn, and writes `benches/results.md`.
 
 mod acme;
 mod check;
 mod database;
 mod files;
+mod kafka;
 mod measure;
 mod nexmark;
 mod postgres;
+mod raw;
 mod results;
 mod search;
 
@@ -17,9 +19,10 @@ use anyhow::{Context, Result, bail};
 use results::Results;
 
 const USAGE: &str =
-    "usage: acme-bench files|postgres|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
+    "usage: acme-bench files|postgres|kafka|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
   files     --peer duckdb|flink  --part plain|messy
   postgres  --peer copy|recvlogical|debezium|bulk|none  --part snapshot|streaming|first
+  kafka     --peer rdkafka|pipe|flink|streams|raw  --part read|write|some|all
   --runs    runs of each side, 5 by default
   --rows    another size; what is measured is then printed, not kept";
 
@@ -65,14 +68,19 @@ impl Options {
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
     let what = words.next().context(USAGE)?;
+    if what == raw::WRITE {
+        return raw::write(&words.collect::<Vec<_>>());
+    }
     let options = Options::parse(words)?;
     let mut results = Results::new(options.rows.is_none());
     match what.as_str() {
         "files" => files::all(&options, &mut results),
         "postgres" => postgres::all(&options, &mut results),
+        "kafka" => kafka::all(&options, &mut results),
         "all" => {
             files::all(&options, &mut results)?;
-            postgres::all(&options, &mut results)
+            postgres::all(&options, &mut results)?;
+            kafka::all(&options, &mut results)
         }
         _ => bail!(USAGE),
     }

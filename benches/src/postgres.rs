@@ -7,7 +7,7 @@ use crate::acme::{Acme, Run};
 use crate::database::{Database, SLOT};
 use crate::files::milliseconds;
 use crate::measure::{Moment, Readings, in_turn, process};
-use crate::results::{Comparison, Results, Verdict};
+use crate::results::{Comparison, Per, Results, Verdict};
 use crate::{Options, search};
 use acme_lab::debezium;
 use anyhow::{Result, ensure};
@@ -68,6 +68,7 @@ impl Bench<'_> {
             ours,
             theirs,
             rows,
+            per: Per::Second,
             verdict: Verdict::None,
         })?;
         results.add(Comparison::alone("memory, copy of 800,000 rows", memory.into_inner(), MEMORY))
@@ -98,6 +99,7 @@ impl Bench<'_> {
             ours,
             theirs,
             rows,
+            per: Per::Second,
             verdict: Verdict::AtLeast(20.0),
         })
     }
@@ -120,6 +122,7 @@ impl Bench<'_> {
             ours,
             theirs,
             rows,
+            per: Per::Second,
             verdict: Verdict::AtLeast(0.8),
         })?;
         results.add(Comparison::alone("memory, 300,000 inserts", memory.into_inner(), MEMORY))
@@ -153,6 +156,7 @@ impl Bench<'_> {
             ours,
             theirs,
             rows,
+            per: Per::Second,
             verdict: Verdict::AtLeast(10.0),
         })
     }

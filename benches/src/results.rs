@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// All comparisons, in the order of the tables.
-pub(crate) const ORDER: [&str; 13] = [
+pub(crate) const ORDER: [&str; 30] = [
     "file → filter → file",
     "file → filter → file, messy rows",
     "file → filter → file, Flink",
@@ -18,8 +18,25 @@ pub(crate) const ORDER: [&str; 13] = [
     "PostgreSQL → `null`, 300,000 inserts, Debezium",
     "PostgreSQL → Elasticsearch, copy of 200,000 rows",
     "PostgreSQL → Elasticsearch, 200,000 inserts",
+    "client → Kafka",
+    "client → Kafka, processor time",
+    "Kafka → `null`",
+    "Kafka → `null`, processor time",
+    "Kafka → 1 in 8 → Kafka",
+    "Kafka → 1 in 8 → Kafka, processor time",
+    "Kafka → 1 in 8 → Kafka, Flink",
+    "Kafka → 1 in 8 → Kafka, Flink, processor time",
+    "Kafka → 1 in 8 → Kafka, Streams",
+    "Kafka → 1 in 8 → Kafka, Streams, processor time",
+    "Kafka → all → Kafka",
+    "Kafka → all → Kafka, processor time",
+    "Kafka → all → Kafka, pipe",
+    "Kafka → all → Kafka, pipe, processor time",
+    "Kafka → all → Kafka, Flink",
+    "Kafka → all → Kafka, Flink, processor time",
     "memory, copy of 800,000 rows",
     "memory, 300,000 inserts",
+    "memory, Kafka → all → Kafka",
     "first row after the start",
     "first row, slot created",
 ];
@@ -38,6 +55,15 @@ pub(crate) enum Verdict {
     Under(f64, &'static str),
 }
 
+/// What rows are counted by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Per {
+    /// By the clock.
+    Second,
+    /// By what the processors spent.
+    CpuSecond,
+}
+
 /// One comparison; readings are milliseconds unless the verdict names another unit.
 #[derive(Debug)]
 pub(crate) struct Comparison {
@@ -47,6 +73,7 @@ pub(crate) struct Comparison {
     pub(crate) theirs: Readings,
     /// Rows of one run; 0 where they do not matter.
     pub(crate) rows: u64,
+    pub(crate) per: Per,
     pub(crate) verdict: Verdict,
 }
 
@@ -54,7 +81,7 @@ impl Comparison {
     /// A reading that has no peer.
     pub(crate) fn alone(what: &'static str, ours: Readings, verdict: Verdict) -> Self {
         let theirs = Readings::default();
-        Self { what, beside: String::new(), ours, theirs, rows: 0, verdict }
+        Self { what, beside: String::new(), ours, theirs, rows: 0, per: Per::Second, verdict }
     }
 
     fn ratio(&self) -> String {
@@ -65,17 +92,28 @@ impl Comparison {
                 let row = format!("| {what} | {median:.0} {unit} | | | under {limit} {unit} | ");
                 return row + said(median < limit) + " |\n";
             }
-            Verdict::None => (times(self.speed()), String::new(), None),
-            Verdict::AtLeast(aim) => (times(self.speed()), times(aim), Some(self.speed() >= aim)),
+            Verdict::None => (self.times(self.speed()), String::new(), None),
+            Verdict::AtLeast(aim) => (self.times(self.speed()), self.times(aim), Some(self.speed() >= aim)),
         };
         let (ours, theirs) = (self.rate(&self.ours), self.rate(&self.theirs));
         format!("| {what} | {ours} | {beside}: {theirs} | {is} | {aim} | {} |\n", met.map_or("", said))
     }
 
-    /// Rows a second.
+    /// Rows a second, or a second of processor time.
     fn rate(&self, of: &Readings) -> String {
         let rate = self.rows as f64 / of.median() * 1e3;
-        if rate < 1e6 { format!("{:.0} k rows/s", rate / 1e3) } else { format!("{:.2} M rows/s", rate / 1e6) }
+        let second = if self.per == Per::Second { "s" } else { "CPU-s" };
+        if rate < 1e6 {
+            format!("{:.0} k rows/{second}", rate / 1e3)
+        } else {
+            format!("{:.2} M rows/{second}", rate / 1e6)
+        }
+    }
+
+    fn times(&self, speed: f64) -> String {
+        let digits = if speed < 10.0 { 2 } else { 0 };
+        let what = if self.per == Per::Second { "as fast" } else { "as much" };
+        format!("{speed:.digits$} times {what}")
     }
 
     /// How many times as fast as the peer.
@@ -85,7 +123,11 @@ impl Comparison {
 
     fn readings(&self, date: &str) -> String {
         let Self { what, beside, ours, theirs, verdict, .. } = self;
-        let unit = if let Verdict::Under(_, unit) = verdict { unit } else { "ms" };
+        let unit = match (verdict, self.per) {
+            (Verdict::Under(_, unit), _) => unit,
+            (_, Per::Second) => "ms",
+            (_, Per::CpuSecond) => "CPU-ms",
+        };
         let mut out = String::new();
         for (side, of) in [("Acme", ours), (beside.as_str(), theirs)] {
             if of.count() > 0 {
@@ -103,11 +145,6 @@ impl Comparison {
 
 fn said(met: bool) -> &'static str {
     if met { "met" } else { "**missed**" }
-}
-
-fn times(speed: f64) -> String {
-    let digits = if speed < 10.0 { 2 } else { 0 };
-    format!("{speed:.digits$} times as fast")
 }
 
 /// The file of results.
@@ -218,6 +255,7 @@ mod tests {
             ours: readings(&[ours]),
             theirs: readings(&[10.0]),
             rows: 30,
+            per: Per::Second,
             verdict,
         }
     }

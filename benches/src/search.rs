@@ -2,7 +2,7 @@
 
 use crate::measure::{Moment, Readings, in_turn, process};
 use crate::postgres::{Bench, stop};
-use crate::results::{Comparison, Results, Verdict};
+use crate::results::{Comparison, Per, Results, Verdict};
 use acme_lab::elasticsearch::{Engine, Node};
 use acme_lab::run;
 use anyhow::{Context, Result, ensure};
@@ -43,7 +43,7 @@ pub(crate) fn all(bench: &mut Bench<'_>, results: &mut Results) -> Result<()> {
 
 fn comparison(what: &'static str, ours: Readings, theirs: Readings, rows: u64) -> Comparison {
     let beside = "the same documents ready-made, by `curl`".to_owned();
-    Comparison { what, beside, ours, theirs, rows, verdict: Verdict::None }
+    Comparison { what, beside, ours, theirs, rows, per: Per::Second, verdict: Verdict::None }
 }
 
 struct Search {

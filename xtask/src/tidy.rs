@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("connector-", &["acme-types", "acme-formats", "acme-connect"]),
     ("acme-lab", &[]),
     ("xtask", &["acme-lab"]),
-    ("acme-bench", &["acme-lab"]),
+    ("acme-bench", &["acme-kafka", "acme-lab"]),
 ];
 
 /// Words that no source may contain, and what to use instead. The second part keeps this table from finding itself.

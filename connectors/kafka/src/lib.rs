@@ -6,6 +6,7 @@ mod fault;
 mod settings;
 mod sink;
 mod source;
+mod worker;
 
 use acme_connect::{Connector, Maker, csv};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
@@ -81,7 +82,7 @@ static SOURCE_SPEC: Spec = Spec {
 static SINK_SPEC: Spec = Spec {
     name: "kafka",
     role: Role::Destination,
-    summary: "Writes to a topic of Kafka: idempotently, and in transactions where the rows come from the same cluster.",
+    summary: "Writes to a topic of Kafka: in transactions that carry the pipeline's progress too, or idempotently beside a destination that does.",
     fields: &[
         BROKERS,
         Field::required(

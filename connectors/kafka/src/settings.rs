@@ -166,6 +166,13 @@ impl Cluster {
         self.connect_with(self.config.clone(), self.config.operation_timeout).await
     }
 
+    /// As the worker of this name: its client id says so.
+    pub(crate) async fn connect_as(&self, worker: &str) -> Result<Client, Diagnostic> {
+        let mut config = self.config.clone();
+        config.client_id = crate::worker::client_id(&config.client_id, worker);
+        self.connect_with(config, self.config.operation_timeout).await
+    }
+
     /// The same before anything runs: who does not answer soon is named, rather than waited for.
     pub(crate) async fn look(&self) -> Result<Client, Diagnostic> {
         self.connect_with(self.config.clone(), self.patience).await

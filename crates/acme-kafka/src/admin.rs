@@ -1,10 +1,12 @@
-//! Administration: topics, their settings and partitions, deleting records.
+//! Administration: topics, their settings and partitions, deleting records, transactions.
 
 mod rights;
 mod topics;
+mod transactions;
 
 pub use rights::{Operation, Rights};
 pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
+pub use transactions::{ListedTransaction, ONGOING, TransactionDescription};
 
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};

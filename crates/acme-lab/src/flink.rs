@@ -10,6 +10,9 @@ use std::process::Command;
 /// The version that is installed.
 pub const VERSION: &str = "2.3.0";
 
+/// Its connector for Kafka, which is released by itself.
+const KAFKA: &str = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2";
+
 /// Runs the statements of a file. The class path is made of the wheel's jars.
 const RUNNER: &str = include_str!("flink/RunSql.java");
 /// Takes the jars out of the wheel.
@@ -43,16 +46,23 @@ pub fn sql(file: &Path, threads: usize) -> Result<Command> {
     for package in OPENED {
         command.arg(format!("--add-opens=java.base/{package}=ALL-UNNAMED"));
     }
-    let jars = home.join("pyflink/lib/*");
+    let (jars, kafka) = (home.join("pyflink/lib/*"), once("flink-kafka-5.0.0", install_kafka)?);
     command
         .arg("-Dlog4j2.level=ERROR")
         .arg("-cp")
-        .arg(format!("{}:{}", home.display(), jars.display()))
+        .arg(format!("{}:{}:{}", home.display(), jars.display(), kafka.join("*").display()))
         .arg("RunSql")
         .arg(file)
         .args(["execution.target=local".to_owned(), format!("parallelism.default={threads}")])
         .arg(format!("taskmanager.numberOfTaskSlots={threads}"));
     Ok(command)
+}
+
+fn install_kafka(into: &Path) -> Result<()> {
+    run(Command::new("mvn")
+        .args(["-B", "-q", "dependency:copy"])
+        .args([format!("-Dartifact={KAFKA}"), format!("-DoutputDirectory={}", into.display())]))
+    .map(drop)
 }
 
 fn install(into: &Path) -> Result<()> {

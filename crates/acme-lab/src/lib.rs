@@ -17,7 +17,9 @@ mod netns;
 pub mod postgres;
 mod process;
 pub mod proxy;
+pub mod rdkafka;
 pub mod strace;
+pub mod streams;
 
 pub use netns::Namespace;
 pub use process::{Server, cache, free_port, run, wait_for_port, without_cargo};

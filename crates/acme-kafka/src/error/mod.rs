@@ -97,6 +97,8 @@ impl ErrorCode {
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
     /// The log has another topic id than the request.
     pub const INCONSISTENT_TOPIC_ID: Self = Self(103);
+    /// The coordinator does not know the transactional id.
+    pub const TRANSACTIONAL_ID_NOT_FOUND: Self = Self(105);
     /// The fetch session mixes topic ids and names.
     pub const FETCH_SESSION_TOPIC_ID_ERROR: Self = Self(106);
     /// The member's epoch was fenced.
@@ -126,6 +128,13 @@ impl ErrorCode {
     #[must_use]
     pub fn message(self) -> &'static str {
         table::row(self.0).map_or("the broker sends a code that this client does not know", |row| row.message)
+    }
+
+    /// Whether the broker refuses records for what they are: MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP,
+    /// INVALID_RECORD. The others of their batch may be taken.
+    #[must_use]
+    pub fn is_about_records(self) -> bool {
+        matches!(self.0, 10 | 18 | 32 | 87)
     }
 
     /// `Ok` if it is no error; else the error with `what` was being done.

@@ -4,7 +4,7 @@ use super::{dry_run, note, print_all};
 use crate::control::{self, Monitor};
 use crate::pipeline::{self, Pipeline};
 use crate::progress;
-use crate::state::{Known, Lock, Running};
+use crate::state::{self, Known, Lock, Running};
 use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
@@ -37,6 +37,8 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a destination may take for what was read when the run was asked to end. With what it takes to leave a call that
 /// does not return, it stays below the ten seconds after which supervisors kill.
 const DRAIN_MAX: Duration = Duration::from_secs(7);
+/// After these a run goes on by itself, from its last commit.
+const RESUMED: [&codes::Code; 3] = [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS, &codes::EPOCH_TOO_LONG];
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 impl Run {
@@ -57,18 +59,20 @@ impl Run {
         .map_err(one)?;
         Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
         let running = Running::begin(&own, mode).map_err(one)?;
+        let worker = state::worker(&own).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
             let (stop, asked) = watch::channel(Stop::No);
             listen(&name, &stop).map_err(one)?;
             let mut early = asked.clone();
             let job = tokio::select! {
-                job = job(pipeline) => job?,
+                job = job(pipeline, &worker) => job?,
                 _ = early.wait_for(|stop| *stop != Stop::No) => {
                     note(&format!("{name}: stopped before anything was read\n"));
                     return Ok(());
                 }
             };
-            supervise(&name, mode, job, (stop, asked), || pipeline::check(&self.file, &text)).await
+            let again = || pipeline::check(&self.file, &text);
+            supervise(&name, mode, job, (stop, asked), again).await
         });
         if result.is_ok() {
             running.end();
@@ -78,9 +82,10 @@ impl Run {
 }
 
 /// Asks the sources what there is, plans, and makes the job.
-async fn job(mut pipeline: Pipeline) -> Result<Job, Vec<Diagnostic>> {
+async fn job(mut pipeline: Pipeline, worker: &str) -> Result<Job, Vec<Diagnostic>> {
     let plan = pipeline.connect().await?;
-    Ok(pipeline.into_job(plan, &writer_token()))
+    // No two lives are alike.
+    Ok(pipeline.into_job(plan, &state::random(), worker))
 }
 
 async fn supervise(
@@ -127,15 +132,13 @@ async fn carry_on(
     asked: watch::Receiver<Stop>,
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
 ) -> Result<Summary, Vec<Diagnostic>> {
-    let (stats, clock) = (job.stats.clone(), job.clock.clone());
+    let (stats, clock, worker) = (job.stats.clone(), job.clock.clone(), job.worker.clone());
     // The changes since a row came last. One that comes twice among them is not mended by planning again.
-    let (mut changes, mut rows) = (BTreeSet::new(), 0);
+    let (mut changes, mut rows, mut halved) = (BTreeSet::new(), 0, 0);
     let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
         let changed = match run(job, asked.clone()).await {
-            Err(diagnostic) if [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS].contains(&diagnostic.code) => {
-                diagnostic
-            }
+            Err(diagnostic) if RESUMED.contains(&diagnostic.code) => diagnostic,
             result => return result.map_err(|diagnostic| vec![diagnostic]),
         };
         if stats.rows_in() > rows {
@@ -143,21 +146,28 @@ async fn carry_on(
             changes.clear();
             backoff = Backoff::new(u64::from(std::process::id()));
         }
-        let lost = *changed.code == codes::LOST_SPLITS;
-        let wait = if lost {
-            backoff.wait()
-        } else {
+        let altered = *changed.code == codes::SCHEMA_CHANGED;
+        let wait = if altered {
             changes.insert(changed.message.clone()).then_some(Duration::ZERO)
+        } else {
+            backoff.wait()
         };
+        halved += u32::from(*changed.code == codes::EPOCH_TOO_LONG);
         let Some(wait) = wait else { return Err(vec![changed]) };
         failpoint("run.changed");
         if *asked.borrow() != Stop::No {
             return Ok(Summary { complete: false });
         }
-        let going_on = if lost { "joining the group again" } else { "going on with the table as it is now" };
+        let going_on = match changed.code {
+            _ if altered => "going on with the table as it is now",
+            code if *code == codes::EPOCH_TOO_LONG => {
+                "going on from the last commit, in epochs of half the length"
+            }
+            _ => "joining the group again",
+        };
         note(&format!("{name}: {}; {going_on}\n", changed.message));
         tokio::time::sleep(wait).await;
-        job = match planned(asked.clone(), &again).await {
+        job = match planned(asked.clone(), &again, &worker).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(Summary { complete: false }),
             Err(faults) => {
@@ -167,7 +177,7 @@ async fn carry_on(
         };
         failpoint("run.planned");
         // One run to whoever watches it.
-        (job.stats, job.clock) = (stats.clone(), clock.clone());
+        (job.stats, job.clock, job.halved) = (stats.clone(), clock.clone(), halved);
     }
 }
 
@@ -175,10 +185,11 @@ async fn carry_on(
 async fn planned(
     mut asked: watch::Receiver<Stop>,
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+    worker: &str,
 ) -> Result<Option<Job>, Vec<Diagnostic>> {
     let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
-        let planned = async { job(again()?).await };
+        let planned = async { job(again()?, worker).await };
         let faults = match planned.await {
             Ok(job) => return Ok(Some(job)),
             Err(faults) => faults,
@@ -240,10 +251,4 @@ pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
         .enable_all()
         .build()
         .map_err(|error| Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
-}
-
-/// Names this life of this process: no two are alike.
-fn writer_token() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }

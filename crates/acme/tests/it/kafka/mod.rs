@@ -2,9 +2,12 @@
 
 mod exactly_once;
 mod faults;
+mod fencing;
 mod lost;
 mod poison;
+mod progress;
 mod records;
+mod refused;
 mod workers;
 
 use crate::harness::Place;
