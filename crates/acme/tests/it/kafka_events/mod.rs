@@ -1,0 +1,106 @@
+//! The guide's pipeline from Kafka to BigQuery, word for word: three brokers, several workers, all of them killed.
+
+mod check;
+mod load;
+mod world;
+
+use acme_lab::Namespace;
+use check::Event;
+use load::Load;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::Stdio;
+use world::{PARTITIONS, TOPIC, Worker, World};
+
+/// Set in the network in which the brokers have the names that the file gives them.
+const INSIDE: &str = "ACME_TEST_INSIDE";
+const EVENTS: u32 = 1_000_000;
+/// Events from before the start, which do not count.
+const BEFORE: std::ops::Range<u32> = 2_000_000..2_001_000;
+
+#[test]
+fn every_purchase_is_in_the_table_once_whatever_is_killed() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let name = concat!(module_path!(), "::every_purchase_is_in_the_table_once_whatever_is_killed");
+    let name = name.split_once("::").expect("the first part is the crate").1;
+    let namespace = Namespace::start().expect("the system lets us have one");
+    let status = namespace.test(name, INSIDE).expect("this program is there").status().expect("it runs");
+    assert!(status.success(), "see above");
+}
+
+/// Where workers are held, so that their deaths have names; those of a row are held at the same time.
+const PHASES: [&[&str]; 3] = [
+    &["sink.write@2", "epoch.barrier@3", "epoch.prepared@2"],
+    &["bigquery.committed", "epoch.committed@2", "epoch.published@3"],
+    &["sink.written@3", "bigquery.prepared@2", "bigquery.committed@2"],
+];
+
+#[expect(clippy::print_stdout, reason = "a run of the tests shows how many kills hit which phase")]
+fn inside() {
+    let mut world = World::start();
+    produce_before(&world);
+    let mut workers: Vec<Worker> = PHASES[0].iter().map(|point| world.worker(Some(point))).collect();
+    // `start_offset: latest`: what is written from here on counts.
+    world.until("the group knows where it begins", &mut workers, || {
+        world.committed().len() == usize::try_from(PARTITIONS).expect("a few")
+    });
+    let begin: BTreeMap<i32, i64> =
+        world.committed().into_iter().map(|(it, at)| (it.partition, at.offset)).collect();
+    assert_eq!(begin.values().sum::<i64>(), i64::try_from(BEFORE.len()).expect("a few"));
+    world.say("the group has begun");
+    let load = Load::start(&world.kafka.bootstrap(), PARTITIONS, EVENTS, 6_000);
+    for (row, broker) in (0..).zip(1_u8..=3) {
+        world.until("the workers are held", &mut workers, || workers_held(&world, row));
+        for worker in workers.drain(..) {
+            world.kill(worker, &load);
+        }
+        let next = PHASES.get(row + 1).copied().unwrap_or_default();
+        workers.extend(next.iter().map(|point| world.worker(Some(point))));
+        if next.is_empty() {
+            workers.extend((0..2).map(|_| world.worker(None)));
+        }
+        world.kill_broker(broker, &load, &mut workers);
+    }
+    load.pace(40_000);
+    world.until("all is written", &mut workers, || !load.is_busy());
+    let ledger = load.end();
+    world.say("all is written");
+    let all = (0..EVENTS).filter(|id| Event(*id).is_purchase()).count().to_string();
+    let sql = "SELECT COUNT(DISTINCT event_id) FROM realtime.purchases";
+    world.until("all purchases are there", &mut workers, || world.query(sql) == [&*all]);
+    world.say("all purchases are there");
+    for worker in workers {
+        world.stop(worker);
+    }
+    world.say("the workers have ended");
+    assert_eq!(ledger.judge_log(&world.log(&begin)), Vec::<String>::new(), "the log");
+    assert_eq!(ledger.judge_table(&world.purchases()), Vec::<String>::new(), "the table");
+    world.say("judged");
+    println!("{EVENTS} events; kills by phase: {:?}; brokers killed: {:?}", world.kills, world.brokers);
+    for role in ["any", "leader of a partition", "coordinator of the group"] {
+        assert!(world.brokers.contains_key(role), "no broker was killed that was {role}");
+    }
+}
+
+fn workers_held(world: &World, row: usize) -> bool {
+    PHASES[row].iter().all(|point| {
+        let name = point.split('@').next().expect("it has a first part");
+        world.place.path("held").join(name).exists()
+    })
+}
+
+/// Writes events that nobody is to see.
+fn produce_before(world: &World) {
+    let mut text = String::new();
+    for event in BEFORE.map(Event) {
+        event.write(&mut text);
+        text.write_char('\n').expect("memory takes all");
+    }
+    let mut command = world.kafka.kcat(&["-P", "-t", TOPIC, "-X", "acks=all"]).expect("kcat is installed");
+    let mut kcat = command.stdin(Stdio::piped()).spawn().expect("it runs");
+    kcat.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads");
+    assert!(kcat.wait().expect("it ends").success());
+}
