@@ -6,6 +6,7 @@ mod fault;
 mod settings;
 mod sink;
 mod source;
+mod worker;
 
 use acme_connect::{Connector, Maker, csv};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};

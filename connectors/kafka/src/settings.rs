@@ -150,7 +150,18 @@ impl Cluster {
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Diagnostic> {
-        let client = Client::connect(self.config.clone()).await;
+        self.connect_with(self.config.clone()).await
+    }
+
+    /// As the worker of this name: its client id says so.
+    pub(crate) async fn connect_as(&self, worker: &str) -> Result<Client, Diagnostic> {
+        let mut config = self.config.clone();
+        config.client_id = crate::worker::client_id(&config.client_id, worker);
+        self.connect_with(config).await
+    }
+
+    async fn connect_with(&self, config: acme_kafka::Config) -> Result<Client, Diagnostic> {
+        let client = Client::connect(config).await;
         client.map_err(|error| fault(&format!("reach Kafka at {}", self.config.bootstrap.join(", ")), &error))
     }
 }

@@ -39,9 +39,9 @@ pub trait SharedSource: DynSource {
     /// The longest note that can be committed, in bytes.
     fn note_max(&self) -> usize;
 
-    /// Joins the group, instead of being opened at positions. The destinations have fenced their predecessors already, so what
+    /// Joins the group as the worker of this name, instead of being opened at positions. The destinations have fenced their predecessors already, so what
     /// [`Read::Gained`](crate::Read::Gained) says of committed positions cannot change any more.
-    fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>>;
+    fn join<'a>(&'a mut self, worker: &'a str) -> Pending<'a, Result<(), Diagnostic>>;
 
     /// Commits these positions, each with the note, if they are still held.
     ///
@@ -65,16 +65,22 @@ pub trait OffsetTransaction: Send {
     /// Connects; the cluster that is written to. Nothing is begun.
     fn cluster(&mut self) -> Pending<'_, Result<String, Diagnostic>>;
 
-    /// From now on rows are written in transactions. Fences whoever had the same ones before.
-    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<(), Diagnostic>>;
+    /// From now on rows are written in transactions, which are the worker's of this name. Ends those of its former life, and
+    /// from then on those of workers that are members of the group no more: readers wait for these.
+    ///
+    /// The name is the same in all lives of a worker, and no two workers have it at the same time.
+    fn claim<'a>(
+        &'a mut self,
+        worker: &'a str,
+        member: watch::Receiver<Membership>,
+    ) -> Pending<'a, Result<(), Diagnostic>>;
 
     /// Commits what was prepared together with these positions, each with the note, in the newest generation, if
     /// [`Membership::losses`] is still the same: otherwise it may be the generation of a member that has come back, and others have
     /// the splits.
     ///
-    /// Fails with [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS) where the member does not hold them any more, and
-    /// with [`codes::LOST_OWNERSHIP`](acme_types::codes::LOST_OWNERSHIP) where another has taken the transactions over; then
-    /// nothing took effect.
+    /// Fails with [`codes::LOST_SPLITS`](acme_types::codes::LOST_SPLITS) where the member does not hold them any more, or another
+    /// has ended its transaction because of that; then nothing took effect.
     fn commit_offsets<'a>(
         &'a mut self,
         epoch: Epoch,

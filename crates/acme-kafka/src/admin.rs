@@ -1,8 +1,10 @@
-//! Administration: topics, their settings and partitions, deleting records.
+//! Administration: topics, their settings and partitions, deleting records, transactions.
 
 mod topics;
+mod transactions;
 
 pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
+pub use transactions::{ListedTransaction, ONGOING, TransactionDescription};
 
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};

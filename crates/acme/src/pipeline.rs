@@ -186,7 +186,7 @@ impl Pipeline {
     }
 
     /// The job that a run of it is.
-    pub(crate) fn into_job(self, plan: Plan, writer: &str) -> Job {
+    pub(crate) fn into_job(self, plan: Plan, writer: &str, worker: &str) -> Job {
         let checkpoints = checkpoints(&self.spec);
         let store = Arc::new(LocalStore::new(Arc::new(OsDisk), checkpoints, writer.to_owned()));
         let settings = &self.spec.settings;
@@ -204,6 +204,7 @@ impl Pipeline {
             interval: Duration::from_micros(interval),
             store,
             writer: Writer(writer.to_owned()),
+            worker: worker.to_owned(),
             clock: self.clock,
             stats: Arc::new(Stats::new(source_names.clone(), sink_names.clone())),
             sources: (self.sources.into_iter().zip(source_names).zip(plan.programs))

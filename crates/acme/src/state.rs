@@ -144,6 +144,30 @@ pub(crate) struct Lock {
 /// Where the workers of a pipeline have their records, each in a directory with a number.
 const WORKERS: &str = "workers";
 
+const WORKER: &str = "worker";
+
+/// The name of the worker that has this directory, whose lock is held: the same in all its lives, and no other's.
+pub(crate) fn worker(directory: &Path) -> Result<String, Diagnostic> {
+    let path = directory.join(WORKER);
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    if known.len() == 16 && known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(known);
+    }
+    let name = random();
+    // Whole or not at all.
+    let temporary = directory.join(format!(".{WORKER}"));
+    fs::write(&temporary, &name)
+        .and_then(|()| fs::rename(&temporary, &path))
+        .map_err(|error| disk_fault(&format!("write {}", path.display()), &error))?;
+    Ok(name)
+}
+
+/// Sixteen digits that nobody else has.
+pub(crate) fn random() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
 /// How often a lock is asked for before it counts as taken, and how long after each refusal the next follows.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);

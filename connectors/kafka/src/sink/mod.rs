@@ -5,6 +5,7 @@
 //! positions too: rows and positions take effect together.
 
 mod cells;
+mod fencing;
 mod topic;
 
 use crate::fault::fault;
@@ -16,9 +17,11 @@ use acme_connect::{
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transactional, partition_for_key};
 use acme_kafka::{Class, Error, ErrorCode, TopicPartition};
-use acme_types::codes::{LOST_OWNERSHIP, LOST_SPLITS};
+use acme_types::codes::LOST_SPLITS;
 use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
+use crate::worker::transactions_of;
 use cells::Records;
+use fencing::Fencing;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,12 +47,13 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     let reads = if format.is_none() { vec!["value".to_owned()] } else { Vec::new() };
     let sink = KafkaSink {
         topic: Topic::of(config),
-        id: format!("acme-{}-{}", context.pipeline, context.item),
+        pipeline: context.pipeline.clone(),
         clock: context.clock.clone(),
         keyed: key.is_some(),
         names,
         cluster,
         transactional: None,
+        fencing: None,
         open: None,
     };
     Ok(SinkParts {
@@ -65,15 +69,15 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
 struct KafkaSink {
     cluster: Cluster,
     topic: Topic,
-    /// The first part of its transactional ids.
-    id: String,
+    pipeline: Arc<str>,
     clock: Arc<dyn Clock>,
     /// There is an expression for the key.
     keyed: bool,
     /// The names of the headers.
     names: Vec<String>,
-    /// Its transactions commit the positions of the source: who it is.
-    transactional: Option<String>,
+    /// Its transactions commit the positions of the source: whose they are.
+    transactional: Option<Transactional>,
+    fencing: Option<Fencing>,
     open: Option<Open>,
 }
 
@@ -91,8 +95,7 @@ impl KafkaSink {
         let client = self.cluster.connect().await?;
         let partitions = self.topic.ensure(&client).await?;
         let mut options = ProducerOptions::of(&self.cluster.producer);
-        let timeout = self.cluster.producer.transaction_timeout.unwrap_or(TRANSACTION_MAX);
-        options.transactional = self.transactional.clone().map(|id| Transactional { id, timeout });
+        options.transactional.clone_from(&self.transactional);
         options.record_bytes_max = options.record_bytes_max.min(self.topic.record_max(&client).await);
         options.batch_bytes = options.batch_bytes.min(options.record_bytes_max);
         let what = format!("write to topic \"{}\"", self.topic.name);
@@ -224,14 +227,11 @@ fn judge(what: &str, deliveries: Vec<Delivery>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// What ends an epoch. Who was fenced has a successor; what is not known to have happened is done again by a new producer.
+/// What ends an epoch, and with it this life of the worker. Who was fenced was removed from the group, or took longer than the
+/// transaction's time-out; what is not known to have happened is done again by a new producer.
 fn commit_fault(what: &str, error: &Error) -> Diagnostic {
     match error.class() {
-        Class::Fence => {
-            let help = "a successor has its place: nothing that was not committed takes effect";
-            Diagnostic::new(&LOST_OWNERSHIP, format!("cannot {what}: {error}")).help(help)
-        }
-        Class::Retry | Class::Refresh | Class::Rejoin => {
+        Class::Fence | Class::Retry | Class::Refresh | Class::Rejoin => {
             Diagnostic::new(&LOST_SPLITS, format!("cannot {what}: {error}"))
         }
         _ => fault(what, error),
@@ -246,10 +246,20 @@ impl OffsetTransaction for KafkaSink {
         })
     }
 
-    fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
+    fn claim<'a>(
+        &'a mut self,
+        worker: &'a str,
+        member: watch::Receiver<Membership>,
+    ) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
-            self.transactional = Some(format!("{}-{writer}", self.id));
-            self.connect().await
+            let id = format!("{}{worker}", transactions_of(&self.pipeline, &member.borrow().group));
+            let timeout = self.cluster.producer.transaction_timeout.unwrap_or(TRANSACTION_MAX);
+            let own = Transactional { id, timeout };
+            self.transactional = Some(own.clone());
+            self.connect().await?;
+            let client = self.cluster.connect().await?;
+            self.fencing = Some(Fencing::start(client, &self.pipeline, own, member));
+            Ok(())
         })
     }
 

@@ -277,12 +277,13 @@ impl SharedSource for KafkaSource {
         NOTE_MAX
     }
 
-    fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>> {
+    fn join<'a>(&'a mut self, worker: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
             let client = self.client()?.clone();
             // So that there is a fetcher to wait for.
             self.begin(&client, &BTreeMap::new());
-            self.group.join(&client);
+            // By its client id the others see which worker the member is.
+            self.group.join(&self.cluster.connect_as(worker).await?);
             Ok(())
         })
     }

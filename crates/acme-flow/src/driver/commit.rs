@@ -31,11 +31,11 @@ impl Commit {
     /// Takes the pipeline over; what was committed last.
     pub(super) async fn claim(
         store: Arc<dyn CheckpointStore>,
-        writer: Writer,
+        (writer, worker): (Writer, &str),
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
     ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
-        if let Some(group) = Self::group(&writer, sources, sinks).await? {
+        if let Some(group) = Self::group(worker, sources, sinks).await? {
             return Ok((group, None));
         }
         let points = sinks.iter_mut().enumerate();
@@ -58,7 +58,7 @@ impl Commit {
 
     /// Joins the group of the only source, where it is shared and no destination has a better claim.
     async fn group(
-        writer: &Writer,
+        worker: &str,
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
     ) -> Result<Option<Self>, Diagnostic> {
@@ -73,7 +73,7 @@ impl Commit {
             let Some(candidate) = sink.sink().offset_transaction() else { continue };
             if candidate.cluster().await? == membership.borrow().cluster {
                 // Open transactions of the predecessor are ended before the committed positions are read.
-                candidate.claim(&writer.0).await?;
+                candidate.claim(worker, membership.clone()).await?;
                 transaction = Some(index);
                 break;
             }
@@ -81,7 +81,7 @@ impl Commit {
         if transaction.is_none() && sinks.iter().any(|it| it.sink.can_hold_commit()) {
             return Ok(None);
         }
-        shared.join().await?;
+        shared.join(worker).await?;
         Ok(Some(Self::Group { source: name.clone(), transaction, membership, losses: 0, note_max }))
     }
 

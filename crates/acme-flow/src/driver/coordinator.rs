@@ -136,7 +136,8 @@ async fn start(
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let (mut commit, before) = Commit::claim(job.store, job.writer, &mut job.sources, &mut job.sinks).await?;
+    let me = (job.writer, &*job.worker);
+    let (mut commit, before) = Commit::claim(job.store, me, &mut job.sources, &mut job.sinks).await?;
     let before = before.unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
     let restored = match before.closed {

@@ -46,6 +46,8 @@ pub struct Job {
     pub store: Arc<dyn CheckpointStore>,
     /// Who writes them: this life of this process.
     pub writer: Writer,
+    /// The name of this worker: the same in all its lives, and of no other that runs at the same time.
+    pub worker: String,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What is counted.

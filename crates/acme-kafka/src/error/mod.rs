@@ -93,6 +93,8 @@ impl ErrorCode {
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
     /// The log has another topic id than the request.
     pub const INCONSISTENT_TOPIC_ID: Self = Self(103);
+    /// The coordinator does not know the transactional id.
+    pub const TRANSACTIONAL_ID_NOT_FOUND: Self = Self(105);
     /// The fetch session mixes topic ids and names.
     pub const FETCH_SESSION_TOPIC_ID_ERROR: Self = Self(106);
     /// The member's epoch was fenced.

@@ -2,9 +2,9 @@
 
 use crate::produce::consume;
 use crate::{NODE, client, topic};
-use acme_kafka::admin::NewTopic;
+use acme_kafka::admin::{NewTopic, ONGOING};
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
-use acme_kafka::produce::{Producer, ProducerOptions, Transactional};
+use acme_kafka::produce::{Producer, ProducerOptions, Transactional, init_producer};
 use acme_kafka::{
     Class, Client, Config, ErrorCode, FetchOptions, Fetcher, Isolation, Position, TopicPartition,
 };
@@ -124,6 +124,31 @@ async fn an_open_transaction_is_unseen_and_holds_the_end_back() {
     assert_eq!(fetched(&client, &topic, Isolation::ReadUncommitted).await.len(), 100);
     producer.commit().await.unwrap();
     assert_eq!(fetched(&client, &topic, Isolation::ReadCommitted).await.len(), 100);
+}
+
+#[tokio::test]
+async fn an_open_transaction_is_listed_and_can_be_ended_by_whoever_knows_its_producer() {
+    let client = client().await;
+    let topic = topic(&client, 1).await;
+    let id = format!("listed-{topic}");
+    let mut producer = producer(&client, &id).await;
+    let is_listed = async || {
+        let open = client.list_transactions(&[ONGOING]).await.unwrap();
+        open.iter().any(|it| it.id == id)
+    };
+    producer.begin().unwrap();
+    assert!(!is_listed().await, "nothing is in it");
+    write(&mut producer, &topic, 0..10).await;
+    producer.flush().await.unwrap();
+    assert!(is_listed().await);
+    let found = client.describe_transaction(&id).await.unwrap().unwrap();
+    assert_eq!((&*found.state, found.producer, found.timeout_ms), (ONGOING, producer.identity(), 60_000));
+    let of = Transactional { id: id.clone(), timeout: Duration::from_secs(60) };
+    init_producer(&client, Some(&of), Some(found.producer)).await.ok();
+    assert!(!is_listed().await, "it is aborted");
+    write(&mut producer, &topic, 10..20).await;
+    assert!(producer.commit().await.is_err(), "its producer is fenced");
+    assert_eq!(client.describe_transaction("no such transaction").await.unwrap(), None);
 }
 
 #[tokio::test]

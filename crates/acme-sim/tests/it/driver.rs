@@ -205,6 +205,7 @@ impl World {
             interval: Duration::from_millis(2),
             store: Arc::new(LocalStore::new(Arc::new(self.disk.clone()), "state".into(), writer.to_owned())),
             writer: Writer(writer.to_owned()),
+            worker: "worker".to_owned(),
             clock: Arc::new(SimClock::default()),
             stats: Arc::new(Stats::new(["count".into()], ["db".into()])),
         }

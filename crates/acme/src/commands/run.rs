@@ -4,7 +4,7 @@ use super::{dry_run, note, print_all};
 use crate::control::{self, Monitor};
 use crate::pipeline::{self, Pipeline};
 use crate::progress;
-use crate::state::{Known, Lock, Running};
+use crate::state::{self, Known, Lock, Running};
 use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
@@ -57,18 +57,20 @@ impl Run {
         .map_err(one)?;
         Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
         let running = Running::begin(&own, mode).map_err(one)?;
+        let worker = state::worker(&own).map_err(one)?;
         let result = runtime().map_err(one)?.block_on(async {
             let (stop, asked) = watch::channel(Stop::No);
             listen(&name, &stop).map_err(one)?;
             let mut early = asked.clone();
             let job = tokio::select! {
-                job = job(pipeline) => job?,
+                job = job(pipeline, &worker) => job?,
                 _ = early.wait_for(|stop| *stop != Stop::No) => {
                     note(&format!("{name}: stopped before anything was read\n"));
                     return Ok(());
                 }
             };
-            supervise(&name, mode, job, (stop, asked), || pipeline::check(&self.file, &text)).await
+            let again = || pipeline::check(&self.file, &text);
+            supervise(&name, mode, job, (stop, asked), again).await
         });
         if result.is_ok() {
             running.end();
@@ -78,9 +80,10 @@ impl Run {
 }
 
 /// Asks the sources what there is, plans, and makes the job.
-async fn job(mut pipeline: Pipeline) -> Result<Job, Vec<Diagnostic>> {
+async fn job(mut pipeline: Pipeline, worker: &str) -> Result<Job, Vec<Diagnostic>> {
     let plan = pipeline.connect().await?;
-    Ok(pipeline.into_job(plan, &writer_token()))
+    // No two lives are alike.
+    Ok(pipeline.into_job(plan, &state::random(), worker))
 }
 
 async fn supervise(
@@ -127,7 +130,7 @@ async fn carry_on(
     asked: watch::Receiver<Stop>,
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
 ) -> Result<Summary, Vec<Diagnostic>> {
-    let (stats, clock) = (job.stats.clone(), job.clock.clone());
+    let (stats, clock, worker) = (job.stats.clone(), job.clock.clone(), job.worker.clone());
     // The changes since a row came last. One that comes twice among them is not mended by planning again.
     let (mut changes, mut rows) = (BTreeSet::new(), 0);
     let mut backoff = Backoff::new(u64::from(std::process::id()));
@@ -157,7 +160,7 @@ async fn carry_on(
         let going_on = if lost { "joining the group again" } else { "going on with the table as it is now" };
         note(&format!("{name}: {}; {going_on}\n", changed.message));
         tokio::time::sleep(wait).await;
-        job = match planned(asked.clone(), &again).await {
+        job = match planned(asked.clone(), &again, &worker).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(Summary { complete: false }),
             Err(faults) => {
@@ -175,10 +178,11 @@ async fn carry_on(
 async fn planned(
     mut asked: watch::Receiver<Stop>,
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
+    worker: &str,
 ) -> Result<Option<Job>, Vec<Diagnostic>> {
     let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
-        let planned = async { job(again()?).await };
+        let planned = async { job(again()?, worker).await };
         let faults = match planned.await {
             Ok(job) => return Ok(Some(job)),
             Err(faults) => faults,
@@ -242,8 +246,3 @@ pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
         .map_err(|error| Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
 }
 
-/// Names this life of this process: no two are alike.
-fn writer_token() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
-}

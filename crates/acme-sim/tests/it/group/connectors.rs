@@ -151,7 +151,7 @@ impl SharedSource for GroupSource {
         4_096
     }
 
-    fn join(&mut self) -> Pending<'_, Result<(), Diagnostic>> {
+    fn join<'a>(&'a mut self, _: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
         let member = self.member();
         self.life.store().join(&member);
         Box::pin(async move { self.life.step("join") })
@@ -281,8 +281,13 @@ impl OffsetTransaction for MemorySink {
         Box::pin(async { Ok(CLUSTER.to_owned()) })
     }
 
-    fn claim<'a>(&'a mut self, _: &'a str) -> Pending<'a, Result<(), Diagnostic>> {
+    fn claim<'a>(
+        &'a mut self,
+        worker: &'a str,
+        _: watch::Receiver<Membership>,
+    ) -> Pending<'a, Result<(), Diagnostic>> {
         Box::pin(async move {
+            worker.clone_into(&mut self.id);
             let mut store = self.life.store();
             let claims = store.claims.entry(self.id.clone()).or_default();
             *claims += 1;

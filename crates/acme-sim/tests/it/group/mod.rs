@@ -65,6 +65,7 @@ impl World {
             interval: Duration::from_millis(3),
             store: Arc::new(LocalStore::new(Arc::new(SimDisk::default()), "state".into(), writer.to_owned())),
             writer: Writer(writer.to_owned()),
+            worker: worker.to_owned(),
             clock: Arc::new(SimClock::default()),
             stats: Arc::new(Stats::new(["group".into()], ["memory".into()])),
         }

@@ -24,8 +24,6 @@ pub(super) type Offsets = [Option<u8>; P];
 pub(super) struct Brokers {
     pub(super) group: Group,
     pub(super) ids: [TransactionalId; IDS],
-    /// Workers whose transactional ids stand in the internal topic.
-    pub(super) registered: Set,
     /// The output; rows of aborted transactions are left out.
     pub(super) log: Vec<Row>,
     /// The group's offsets.
@@ -84,7 +82,7 @@ pub(super) struct Row {
 /// What a worker asks of a broker.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Request {
-    Register,
+    ListTransactions,
     InitProducerId {
         id: u8,
     },
@@ -125,7 +123,7 @@ pub(super) enum Request {
 impl Request {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Register => "Register",
+            Self::ListTransactions => "ListTransactions",
             Self::InitProducerId { .. } => "InitProducerId",
             Self::Produce { .. } => "Produce",
             Self::TxnOffsetCommit { .. } => "TxnOffsetCommit",
@@ -142,13 +140,14 @@ impl Request {
 pub(super) enum Reply {
     Done,
     ProducerEpoch(u8),
-    /// With the workers that have registered their ids, and the ids of those of them that are not members.
+    /// The transactional ids with an open transaction.
+    Open(Set),
+    /// With the workers that are members.
     Assigned {
         epoch: u8,
         assigned: Set,
         revoked: Set,
-        registered: Set,
-        gone: Set,
+        members: Set,
     },
     Offsets(Offsets),
 }
@@ -170,7 +169,6 @@ impl Brokers {
         Self {
             group: Group::default(),
             ids: std::array::from_fn(|_| id.clone()),
-            registered: 0,
             log: Vec::new(),
             committed: [0; P],
             order: Vec::new(),
@@ -185,7 +183,10 @@ impl Brokers {
         request: Request,
     ) -> Result<Reply, Refusal> {
         match request {
-            Request::Register => self.registered |= 1 << worker,
+            Request::ListTransactions => {
+                let open = (0..IDS).filter(|&it| self.ids[it].state == State::Ongoing);
+                return Ok(Reply::Open(open.fold(0, |set, it| set | 1 << it)));
+            }
             Request::InitProducerId { id } => return self.init(id),
             Request::Produce { id, producer_epoch, sequence, partition, record } => {
                 let producer = self.producer(id, producer_epoch)?;
@@ -329,11 +330,10 @@ impl Brokers {
             }
             group.members[worker].as_mut().expect("it is there").epoch = generation;
         }
-        let gone = (0..setting.workers).filter(|&it| group.members[it].is_none() && has(self.registered, it));
-        let gone = gone.fold(0, |set, it| set | 0b11 << (2 * it));
+        let members = (0..setting.workers).filter(|&it| group.members[it].is_some());
+        let members = members.fold(0, |set, it| set | 1 << it);
         let epoch = group.members[worker].expect("it is there").epoch;
-        let registered = self.registered;
-        Reply::Assigned { epoch, assigned: group.owned(worker), revoked, registered, gone }
+        Reply::Assigned { epoch, assigned: group.owned(worker), revoked, members }
     }
 
     /// Offsets as they are once all markers have arrived.

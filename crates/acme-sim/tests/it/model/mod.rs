@@ -43,12 +43,13 @@ enum Mistake {
     UnansweredRecord,
     /// Offsets are committed after the transaction.
     OffsetsOutside,
-    /// Transactional ids are registered before their worker is a member: the others take it for gone.
-    EarlyRegistration,
+    /// The group is asked for its members before the coordinators are for open transactions: who has joined meanwhile is taken for
+    /// gone.
+    MembersFirst,
     /// Nobody fences the transactional ids of workers that are gone.
     NoFencing,
-    /// They are fenced only when the group changes, not when somebody registers ids who is none of its members any more.
-    UnwatchedRegistration,
+    /// They are looked for only when the group changes, not when somebody begins a transaction who is none of its members any more.
+    OnlyAtChanges,
     /// Offsets are read although a transaction that may move them is open.
     UnstableOffsets,
     /// A transactional id is used again after a time-out without a new producer epoch.
@@ -273,7 +274,7 @@ impl Model for Setting {
     fn start(&self) -> World {
         World {
             workers: std::array::from_fn(|it| match it < self.workers {
-                true => Worker::started(self),
+                true => Worker::started(),
                 false => Worker::default(),
             }),
             brokers: Brokers::new(),

@@ -1,6 +1,6 @@
 //! A worker: what it asks next, and what it makes of the answers.
 
-use super::brokers::{Offsets, P, Refusal, Reply, Request, Set, has};
+use super::brokers::{Offsets, P, Refusal, Reply, Request, Set, W, has};
 use super::{Mistake, Setting};
 
 /// One worker. A life ends with a crash or with a failed transaction; the next knows nothing of it.
@@ -23,10 +23,16 @@ pub(super) struct Worker {
     /// Which of its two transactional ids the next epoch takes.
     turn: u8,
     producers: [Producer; 2],
-    /// The workers whose transactional ids it has seen in the internal topic.
-    registered: Set,
+    /// It is the first member: it ends the transactions of those that are gone.
+    is_first: bool,
+    /// Transactional ids of others that it has seen with an open transaction, until it knows who is a member after that.
+    open: Set,
     /// Transactional ids of workers that are gone.
     to_fence: Set,
+    /// Only by mistake: the workers that were no members when it asked last.
+    absent: Set,
+    /// Only by mistake: the group has changed, so it may look for open transactions.
+    is_due: bool,
     /// Only by mistake: offsets that are still to be committed.
     late: Option<Offsets>,
 }
@@ -38,7 +44,6 @@ pub(super) enum Stage {
     Down,
     Claim(u8),
     Join,
-    Register,
     /// Only by mistake: reads offsets before its transactional ids are its own.
     FetchFirst,
     Run,
@@ -74,13 +79,9 @@ enum Phase {
 
 impl Worker {
     /// A worker that has its transactional ids for itself: what comes before is of interest only in later lives.
-    pub(super) fn started(setting: &Setting) -> Self {
+    pub(super) fn started() -> Self {
         let producer = Producer { epoch: 1, ..Producer::default() };
-        let stage = match setting.mistake {
-            Some(Mistake::EarlyRegistration) => Stage::Register,
-            _ => Stage::Join,
-        };
-        Self { stage, producers: [producer; 2], ..Self::default() }
+        Self { stage: Stage::Join, producers: [producer; 2], ..Self::default() }
     }
 
     /// The requests of which it may send one now, besides [`Self::can_close`].
@@ -88,7 +89,6 @@ impl Worker {
         let life = self.life;
         match self.stage {
             Stage::Down => Vec::new(),
-            Stage::Register => vec![Request::Register],
             Stage::Claim(id) => vec![Request::InitProducerId { id: self.global(me, id) }],
             Stage::Join => vec![Request::Join { life }],
             Stage::FetchFirst => vec![Request::OffsetFetch { partitions: self.owned }],
@@ -110,11 +110,23 @@ impl Worker {
                 requests.extend(self.commits(setting, me));
                 let refresh = |id| Request::InitProducerId { id: self.global(me, id) };
                 requests.extend(self.stale_id().map(refresh));
+                if self.looks(setting) {
+                    requests.push(Request::ListTransactions);
+                }
                 if self.to_fence != 0 {
                     requests.push(Request::InitProducerId { id: self.to_fence.trailing_zeros() as u8 });
                 }
                 requests
             }
+        }
+    }
+
+    /// Whether it looks for transactions that nobody will end: always, for one may be begun by a member that was just removed.
+    fn looks(&self, setting: &Setting) -> bool {
+        match setting.mistake {
+            Some(Mistake::NoFencing) => false,
+            Some(Mistake::OnlyAtChanges) => self.is_first && self.open | self.to_fence == 0 && self.is_due,
+            _ => self.is_first && self.open | self.to_fence == 0,
         }
     }
 
@@ -244,7 +256,7 @@ impl Worker {
 
     pub(super) fn answered(&mut self, setting: &Setting, me: usize, request: &Request, reply: Reply) {
         match (*request, reply) {
-            (Request::Register, _) => self.stage = self.next_stage(setting),
+            (Request::ListTransactions, Reply::Open(open)) => self.seen(setting, me, open),
             (Request::InitProducerId { id }, Reply::ProducerEpoch(epoch)) => {
                 self.claimed(setting, me, id, epoch);
             }
@@ -262,7 +274,7 @@ impl Worker {
                 self.epochs.retain(|open| open.id != id % 2);
             }
             (Request::Join { .. } | Request::Heartbeat { .. }, reply) => {
-                self.assigned(setting, reply);
+                self.assigned(setting, me, reply);
                 if self.stage == Stage::Join {
                     self.stage = self.next_stage(setting);
                 }
@@ -283,19 +295,15 @@ impl Worker {
     /// The order in which a life begins.
     fn next_stage(&self, setting: &Setting) -> Stage {
         let offsets_first = setting.mistake == Some(Mistake::OffsetsFirst);
-        let registers_first = setting.mistake == Some(Mistake::EarlyRegistration);
         match self.stage {
             Stage::Down if offsets_first => Stage::Join,
             Stage::Down => Stage::Claim(0),
             Stage::Claim(0) => Stage::Claim(1),
-            Stage::Claim(_) if offsets_first || registers_first => Stage::Register,
+            Stage::Claim(_) if offsets_first => Stage::Run,
             Stage::Claim(_) => Stage::Join,
             Stage::Join if offsets_first && self.owned != 0 => Stage::FetchFirst,
             Stage::Join if offsets_first => Stage::Claim(0),
-            Stage::Join if registers_first => Stage::Run,
-            Stage::Join => Stage::Register,
-            Stage::Register if registers_first => Stage::Join,
-            Stage::Register | Stage::Run => Stage::Run,
+            Stage::Join | Stage::Run => Stage::Run,
             Stage::FetchFirst => Stage::Claim(0),
         }
     }
@@ -332,20 +340,29 @@ impl Worker {
         self.epochs.iter_mut().find(|open| open.id == id).expect("the epoch is under way")
     }
 
-    fn assigned(&mut self, setting: &Setting, reply: Reply) {
-        let Reply::Assigned { epoch, assigned, revoked, registered, gone } = reply else {
+    /// Transactions are open. Whose worker is no member *after* that is gone.
+    fn seen(&mut self, setting: &Setting, me: usize, open: Set) {
+        let open = open & !ids(1 << me);
+        self.is_due = false;
+        match setting.mistake {
+            Some(Mistake::MembersFirst) => self.to_fence = open & ids(self.absent),
+            _ => self.open = open,
+        }
+    }
+
+    fn assigned(&mut self, setting: &Setting, me: usize, reply: Reply) {
+        let Reply::Assigned { epoch, assigned, revoked, members } = reply else {
             unreachable!("a group answers with an assignment");
         };
-        let is_registration =
-            registered != self.registered && setting.mistake != Some(Mistake::UnwatchedRegistration);
-        let is_news = epoch != self.epoch || has(assigned & !self.owned, 0) || is_registration;
-        // Whoever has partition 0 reads the internal topic, and fences those who are gone.
-        (self.to_fence, self.registered) = match has(assigned, 0) {
-            true => (self.to_fence, registered),
-            false => (0, 0),
-        };
-        if has(assigned, 0) && is_news && setting.mistake != Some(Mistake::NoFencing) {
-            self.to_fence = gone;
+        self.is_first = members.trailing_zeros() as usize == me;
+        if !self.is_first {
+            (self.open, self.to_fence) = (0, 0);
+        }
+        self.to_fence |= std::mem::take(&mut self.open) & ids(!members);
+        match setting.mistake {
+            Some(Mistake::MembersFirst) => self.absent = !members,
+            Some(Mistake::OnlyAtChanges) => self.is_due |= epoch != self.epoch,
+            _ => {}
         }
         (self.epoch, self.owned, self.revoked) = (epoch, assigned, revoked);
         self.forget(setting);
@@ -401,4 +418,9 @@ impl Worker {
     pub(super) fn end(&mut self) {
         *self = Self { life: self.life + 1, ..Self::default() };
     }
+}
+
+/// The transactional ids of workers.
+fn ids(workers: Set) -> Set {
+    (0..W).filter(|&it| has(workers, it)).fold(0, |set, it| set | 0b11 << (2 * it))
 }

@@ -1,6 +1,7 @@
 //! Topics in and out, by a real Kafka.
 
 mod exactly_once;
+mod fencing;
 mod records;
 mod workers;
 
