@@ -10,6 +10,7 @@ mod topic;
 
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
+use crate::worker::transactions_of;
 use acme_connect::{
     AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
     SinkParts, failpoint,
@@ -19,7 +20,6 @@ use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transacti
 use acme_kafka::{Class, Error, ErrorCode, TopicPartition};
 use acme_types::codes::LOST_SPLITS;
 use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
-use crate::worker::transactions_of;
 use cells::Records;
 use fencing::Fencing;
 use std::sync::Arc;

@@ -49,6 +49,9 @@ pub(super) struct Task {
     topics: BTreeSet<Arc<str>>,
     /// What the member claimed to hold in the last join.
     claimed: BTreeSet<TopicPartition>,
+    /// A static member has just come, or come back. In the latter case it gets what it had in the group's present generation;
+    /// what its former life was about to give away then is nobody's, until the group is rebalanced.
+    is_new: bool,
     /// Partitions per topic at the last assignment, if this member made it.
     counts: Option<BTreeMap<Arc<str>, i32>>,
     /// Since when nothing but failures come.
@@ -72,6 +75,7 @@ impl Task {
             generation: -1,
             topics: BTreeSet::new(),
             claimed: BTreeSet::new(),
+            is_new: options.instance_id.is_some(),
             counts: None,
             failing: None,
         }
@@ -132,7 +136,7 @@ impl Task {
         let Some(target) = self.sync(&joined).await? else { return Ok(Turn::Leave) };
         let identity = (self.member_id.clone(), self.generation);
         self.shared.aim(target.clone(), identity, self.options.revoked_until());
-        let moving = !self.claimed.is_subset(&target);
+        let moving = std::mem::take(&mut self.is_new) || !self.claimed.is_subset(&target);
         self.stay(|shared| moving && shared.is_settled(), false).await
     }
 
@@ -342,12 +346,14 @@ impl Task {
         ErrorCode(response.error_code).check(what)
     }
 
-    /// Lets the others have our partitions at once. A static member does not say goodbye.
+    /// Lets the others have our partitions at once. A static member that stays does not say goodbye.
     async fn leave(&self) {
-        if self.member_id.is_empty() || self.options.instance_id.is_some() {
+        if self.member_id.is_empty() || !self.shared.is_leaving_for_good() {
             return;
         }
+        // With its id: under the same name somebody else may have come since.
         let member = MemberIdentity::default().with_member_id(text(&self.member_id));
+        let member = member.with_group_instance_id(self.instance());
         let member = member.with_reason(Some(text("the member has ended")));
         let request = LeaveGroupRequest::default().with_group_id(self.group()).with_members(vec![member]);
         farewell(self.send(&request, MARGIN)).await;

@@ -245,4 +245,3 @@ pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
         .build()
         .map_err(|error| Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
 }
-

@@ -91,7 +91,9 @@ impl Copies {
 fn what_a_dead_worker_had_open_is_ended_by_the_others_or_by_its_next_life() {
     let mut copies = Copies::start();
     let steady: Child = copies.world.run("p.yaml").spawn().expect("the binary runs");
-    until("the first worker has its place", || copies.world.place.path("state/copy/workers/0/worker").exists());
+    until("the first worker has its place", || {
+        copies.world.place.path("state/copy/workers/0/worker").exists()
+    });
     for phase in ["epoch.prepared", "kafka.offsets_sent"] {
         copies.dies_at(phase);
         assert_eq!(copies.transaction(1), "Ongoing", "nobody has missed it yet");

@@ -32,17 +32,17 @@ fn every_purchase_is_in_the_table_once_whatever_is_killed() {
 }
 
 /// Where workers are held, so that their deaths have names; those of a row are held at the same time.
-const PHASES: [&[&str]; 3] = [
-    &["sink.write@2", "epoch.barrier@3", "epoch.prepared@2"],
-    &["bigquery.committed", "epoch.committed@2", "epoch.published@3"],
-    &["sink.written@3", "bigquery.prepared@2", "bigquery.committed@2"],
+const PHASES: [[&str; 3]; 3] = [
+    ["sink.write@2", "epoch.barrier@3", "epoch.prepared@2"],
+    ["kafka.assigned", "epoch.committed@2", "epoch.published@3"],
+    ["sink.written@3", "bigquery.prepared@2", "bigquery.committed@2"],
 ];
 
 #[expect(clippy::print_stdout, reason = "a run of the tests shows how many kills hit which phase")]
 fn inside() {
     let mut world = World::start();
     produce_before(&world);
-    let mut workers: Vec<Worker> = PHASES[0].iter().map(|point| world.worker(Some(point))).collect();
+    let mut workers: Vec<Worker> = vec![world.worker(Some("kafka.revoking"))];
     // `start_offset: latest`: what is written from here on counts.
     world.until("the group knows where it begins", &mut workers, || {
         world.committed().len() == usize::try_from(PARTITIONS).expect("a few")
@@ -51,16 +51,21 @@ fn inside() {
         world.committed().into_iter().map(|(it, at)| (it.partition, at.offset)).collect();
     assert_eq!(begin.values().sum::<i64>(), i64::try_from(BEFORE.len()).expect("a few"));
     world.say("the group has begun");
-    let load = Load::start(&world.kafka.bootstrap(), PARTITIONS, EVENTS, 6_000);
+    let load = Load::start(&world.kafka.bootstrap(), PARTITIONS, EVENTS, 7_000);
+    // The second and the third are to have some of what the first one has, which dies before it gives it back.
+    workers.extend(PHASES[0][1..].iter().map(|point| world.worker(Some(point))));
+    world.until("the first is asked to give some back", &mut workers, || world.are_held(&["kafka.revoking"]));
+    world.kill(workers.remove(0), &load);
+    workers.push(world.worker(Some(PHASES[0][0])));
     for (row, broker) in (0..).zip(1_u8..=3) {
-        world.until("the workers are held", &mut workers, || workers_held(&world, row));
+        world.until("the workers are held", &mut workers, || world.are_held(&PHASES[row]));
         for worker in workers.drain(..) {
             world.kill(worker, &load);
         }
-        let next = PHASES.get(row + 1).copied().unwrap_or_default();
-        workers.extend(next.iter().map(|point| world.worker(Some(point))));
-        if next.is_empty() {
-            workers.extend((0..2).map(|_| world.worker(None)));
+        match PHASES.get(row + 1) {
+            Some(next) => workers.extend(next.iter().map(|point| world.worker(Some(point)))),
+            // One of the three does not come back: the two have to do its work.
+            None => workers.extend((0..2).map(|_| world.worker(None))),
         }
         world.kill_broker(broker, &load, &mut workers);
     }
@@ -77,19 +82,17 @@ fn inside() {
     }
     world.say("the workers have ended");
     assert_eq!(ledger.judge_log(&world.log(&begin)), Vec::<String>::new(), "the log");
+    world.say("the log is as the ledger says");
     assert_eq!(ledger.judge_table(&world.purchases()), Vec::<String>::new(), "the table");
-    world.say("judged");
+    world.say("the table is as the ledger says");
     println!("{EVENTS} events; kills by phase: {:?}; brokers killed: {:?}", world.kills, world.brokers);
+    for point in PHASES.as_flattened().iter().chain(&["kafka.revoking"]) {
+        let name = point.split('@').next().expect("it has a first part");
+        assert!(world.kills.contains_key(name), "no worker was killed at {name}");
+    }
     for role in ["any", "leader of a partition", "coordinator of the group"] {
         assert!(world.brokers.contains_key(role), "no broker was killed that was {role}");
     }
-}
-
-fn workers_held(world: &World, row: usize) -> bool {
-    PHASES[row].iter().all(|point| {
-        let name = point.split('@').next().expect("it has a first part");
-        world.place.path("held").join(name).exists()
-    })
 }
 
 /// Writes events that nobody is to see.

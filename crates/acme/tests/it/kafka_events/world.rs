@@ -113,14 +113,18 @@ impl World {
         }
     }
 
-    pub fn is_held(&self, worker: &Worker) -> bool {
-        self.place.path("held").join(name_of(worker.point)).exists()
+    /// Whether workers stand still at all of these places.
+    pub fn are_held(&self, points: &[&str]) -> bool {
+        points.iter().all(|point| self.place.path("held").join(name_of(Some(point))).exists())
     }
 
     /// SIGKILL where it stands, which must be inside of an epoch while events come.
     pub fn kill(&mut self, mut worker: Worker, load: &Load) {
         self.assert_alive(&mut worker);
-        assert!(self.is_held(&worker) && load.is_busy(), "a kill counts while something is under way");
+        assert!(
+            self.are_held(&[worker.point.expect("it was armed")]) && load.is_busy(),
+            "a kill counts while something is under way"
+        );
         worker.child.kill().expect("it runs");
         worker.child.wait().expect("it ends");
         let name = name_of(worker.point);
