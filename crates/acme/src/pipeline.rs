@@ -128,6 +128,13 @@ impl Pipeline {
                 || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
     }
 
+    /// The group whose members its workers are, where several may run at once.
+    pub(crate) fn group(&mut self) -> Option<String> {
+        let is_shared = self.is_shared();
+        let shared = self.sources.first_mut().filter(|_| is_shared)?.source.shared()?;
+        Some(shared.membership().borrow().group.clone())
+    }
+
     /// The destination in whose transaction it commits: a database's own, or that of a topic beside the shared topics that it reads.
     pub(crate) fn holder(&mut self) -> Option<usize> {
         let brokers = |item: &Item| {

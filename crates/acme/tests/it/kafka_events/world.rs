@@ -3,7 +3,7 @@
 use super::check::{Place as At, Purchase};
 use super::load::Load;
 use crate::harness::Place;
-use acme_kafka::group::Committed;
+use acme_kafka::group::{Committed, OffsetAndMetadata};
 use acme_kafka::{Client, Config, CoordinatorKind};
 use acme_lab::bigquery::Emulator;
 use acme_lab::kafka::Kafka;
@@ -118,19 +118,35 @@ impl World {
         points.iter().all(|point| self.place.path("held").join(name_of(Some(point))).exists())
     }
 
-    /// SIGKILL where it stands, which must be inside of an epoch while events come.
+    /// SIGKILL: where it is held, or wherever it is while events come.
     pub fn kill(&mut self, mut worker: Worker, load: &Load) {
         self.assert_alive(&mut worker);
-        assert!(
-            self.are_held(&[worker.point.expect("it was armed")]) && load.is_busy(),
-            "a kill counts while something is under way"
-        );
+        let is_held = worker.point.is_none_or(|point| self.are_held(&[point]));
+        assert!(is_held && load.is_busy(), "a kill counts while something is under way");
         worker.child.kill().expect("it runs");
         worker.child.wait().expect("it ends");
-        let name = name_of(worker.point);
-        std::fs::remove_file(self.place.path("held").join(name)).expect("it is ours");
+        let name = worker.point.map_or("anywhere", |point| name_of(Some(point)));
+        if worker.point.is_some() {
+            std::fs::remove_file(self.place.path("held").join(name)).expect("it is ours");
+        }
         *self.kills.entry(name.to_owned()).or_default() += 1;
         self.say(&format!("worker {} was killed at {name}", worker.number));
+    }
+
+    /// Waits until so much was committed of most partitions that workers are at work on them.
+    pub fn until_committed(&self, workers: &mut [Worker]) {
+        let mut before = Committed::new();
+        self.until("the coordinator answers", workers, || {
+            before = self.committed();
+            !before.is_empty()
+        });
+        self.until("offsets are committed", workers, || {
+            let now = self.committed();
+            let moved = |(it, at): &(&_, &OffsetAndMetadata)| {
+                before.get(it).is_some_and(|before| before.offset < at.offset)
+            };
+            now.iter().filter(moved).count() > 3
+        });
     }
 
     /// Asks a worker to commit and end.
