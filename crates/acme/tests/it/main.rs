@@ -20,6 +20,7 @@ mod kafka_events;
 mod kafka_tools;
 mod kills;
 mod lives;
+mod online;
 mod remains;
 mod replica;
 mod replica_faults;
