@@ -50,6 +50,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
     let source = KafkaSource {
         group: Group::new(&name, &topics, &cluster),
         topics,
+        topics_at: topics::place(config),
         start: Start::of(config)?,
         start_at: config.place("start_offset").clone(),
         item: context.item.clone(),
@@ -71,6 +72,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
 pub(crate) struct KafkaSource {
     cluster: Cluster,
     topics: Topics,
+    topics_at: acme_types::Place,
     start: Start,
     start_at: acme_types::Place,
     values: Values,
@@ -93,7 +95,7 @@ impl Source for KafkaSource {
     async fn describe(&mut self) -> Result<Vec<StreamInfo>, Diagnostic> {
         let client = self.cluster.connect().await?;
         let cluster = self.look(&client).await?;
-        self.topics.partitions(&cluster)?;
+        self.topics.partitions(&cluster).map_err(|fault| fault.at(&self.topics_at))?;
         self.group.set_cluster(cluster.cluster_id.clone().unwrap_or_default());
         self.client = Some(client);
         Ok(vec![self.stream()])

@@ -2,7 +2,7 @@
 
 use acme_kafka::{Metadata, TopicPartition};
 use acme_types::codes::{BAD_VALUE, MISSING_KEY, REMOTE};
-use acme_types::{Config, Diagnostic};
+use acme_types::{Config, Diagnostic, Place};
 use regex::Regex;
 
 /// The topics of a source.
@@ -12,9 +12,16 @@ pub(crate) enum Topics {
     Matching(Regex),
 }
 
+const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
+
+/// Where the topics are named.
+pub(crate) fn place(config: &Config) -> Place {
+    let key = KEYS.into_iter().find(|key| config.get(key).is_some());
+    key.map_or(&config.at, |key| config.place(key)).clone()
+}
+
 impl Topics {
     pub(crate) fn of(config: &Config) -> Result<Self, Diagnostic> {
-        const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
         let given: Vec<&str> = KEYS.into_iter().filter(|key| config.get(key).is_some()).collect();
         match given.as_slice() {
             [] => {
@@ -88,6 +95,6 @@ fn unknown(name: &str, cluster: &Metadata) -> Diagnostic {
         Some(topic) => format!("topic \"{name}\" cannot be read: {}", topic.error.message()),
         None => format!("the cluster has no topic \"{name}\""),
     };
-    let help = "`acme topics list` shows the topics; `acme topics create` makes one";
+    let help = format!("`acme topics list` shows the topics; `acme topics create {name}` makes this one");
     Diagnostic::new(&REMOTE, message).help(help)
 }
