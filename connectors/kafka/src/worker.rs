@@ -41,7 +41,8 @@ mod tests {
         let (worker, begin) = ("0123456789abcdef", transactions_of("p", "g"));
         assert_eq!(of_client_id(&client_id("acme-p-in", worker)), Some(worker));
         assert_eq!(of_transaction(&format!("{begin}{worker}"), &begin), Some(worker));
-        for other in ["acme-p-in", "rdkafka", "x-0123456789ABCDEF", "x-0123456789abcdef0", "0123456789abcdef"] {
+        for other in ["acme-p-in", "rdkafka", "x-0123456789ABCDEF", "x-0123456789abcdef0", "0123456789abcdef"]
+        {
             assert_eq!(of_client_id(other), None, "{other}");
         }
         for (pipeline, group) in [("p", "g2"), ("p", "g/g"), ("p2", "g")] {

@@ -24,7 +24,13 @@ fn two_workers_lose_and_double_nothing_whatever_two_faults_come_together() {
     let found = check((2, 1, 2, 1, 2));
     // A fault that never struck proves nothing.
     let faults = ["dies", "expels", "times out", "loses an answer", "gives up", "arrives late"];
-    for kind in faults.into_iter().chain(["session ends", "restarts", "markers", "InitProducerId", "ListTransactions"]) {
+    for kind in faults.into_iter().chain([
+        "session ends",
+        "restarts",
+        "markers",
+        "InitProducerId",
+        "ListTransactions",
+    ]) {
         assert!(found.kinds.get(kind).is_some_and(|&times| times > 100), "{kind}: {:?}", found.kinds);
     }
 }
