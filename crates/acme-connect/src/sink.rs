@@ -122,6 +122,12 @@ pub trait Sink: Send {
 /// between the first two: a transaction cannot be divided. An epoch in which nothing moved has no `commit_with`, but for one now and
 /// then. Where `claim` is not called the destination is one among several, and `prepare` must make its rows take effect by itself.
 pub trait CommitPoint: Sink {
+    /// The name of the checkpoint that was committed last, where it can be told without taking anything over: whoever does not know
+    /// the checkpoint leaves the pipeline with its owner.
+    fn peek(&mut self) -> impl Future<Output = Result<Option<String>, Diagnostic>> + Send {
+        async { Ok(None) }
+    }
+
     /// Takes the pipeline over: from here on no predecessor's `commit_with` succeeds. Returns the name of the checkpoint that
     /// was committed last.
     fn claim(&mut self, writer: &str) -> impl Future<Output = Result<Option<String>, Diagnostic>> + Send;
@@ -171,6 +177,8 @@ impl AnySink {
 
 /// [`CommitPoint`], object-safe.
 pub trait DynCommitPoint: DynSink {
+    /// [`CommitPoint::peek`]
+    fn peek(&mut self) -> Pending<'_, Result<Option<String>, Diagnostic>>;
     /// [`CommitPoint::claim`]
     fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>>;
     /// [`CommitPoint::commit_with`]
@@ -182,6 +190,9 @@ pub trait DynCommitPoint: DynSink {
 }
 
 impl<S: CommitPoint> DynCommitPoint for S {
+    fn peek(&mut self) -> Pending<'_, Result<Option<String>, Diagnostic>> {
+        Box::pin(CommitPoint::peek(self))
+    }
     fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>> {
         Box::pin(CommitPoint::claim(self, writer))
     }

@@ -53,10 +53,10 @@ impl Progress {
         }
     }
 
-    /// The name that was committed last.
-    async fn committed(&self, client: &Client) -> Result<Option<String>, Diagnostic> {
+    /// The name that was committed last; if it is to be `stable`, once no transaction is open that may change it.
+    async fn committed(&self, client: &Client, stable: bool) -> Result<Option<String>, Diagnostic> {
         let asked = std::slice::from_ref(&self.partition);
-        let found = client.committed(&self.group, Some(asked), true).await;
+        let found = client.committed(&self.group, Some(asked), stable).await;
         let found = found.map_err(|error| {
             fault(&format!("ask group \"{}\" for the pipeline's progress", self.group), &error)
         })?;
@@ -65,13 +65,17 @@ impl Progress {
 }
 
 impl CommitPoint for KafkaSink {
+    async fn peek(&mut self) -> Result<Option<String>, Diagnostic> {
+        Progress::of(&self.pipeline).committed(&self.cluster.connect().await?, false).await
+    }
+
     async fn claim(&mut self, _: &str) -> Result<Option<String>, Diagnostic> {
         let progress = Progress::of(&self.pipeline);
         let client = self.cluster.connect().await?;
         progress.ensure(&client).await?;
         // What a predecessor had open is aborted before the name is read, and from now on it commits nothing.
         self.own(format!("acme-{}/commit", self.pipeline)).await?;
-        let committed = progress.committed(&client).await?;
+        let committed = progress.committed(&client, true).await?;
         self.progress = Some(progress);
         Ok(committed)
     }

@@ -45,6 +45,9 @@ impl Commit {
         match point {
             None => Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed)),
             Some((index, point)) => {
+                if let Some(name) = point.peek().await? {
+                    objects::read(store.as_ref(), &name).map_err(elsewhere)?;
+                }
                 let committed = match point.claim(&writer.0).await? {
                     Some(name) => Some(objects::read(store.as_ref(), &name).map_err(elsewhere)?),
                     // The first run with this destination: a pipeline that has committed to the chain so far goes on from there.
