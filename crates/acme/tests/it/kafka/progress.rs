@@ -3,7 +3,11 @@
 use super::{World, faults};
 use crate::harness::{Place, text};
 use crate::lives::{Hits, Life, until};
+use acme_kafka::Client;
+use acme_kafka::admin::ONGOING;
+use acme_kafka::produce::{Transactional, init_producer};
 use acme_lab::postgres::Postgres;
+use std::time::Duration;
 
 /// Where a run is killed, and at which pass: the first commits are of the place where reading begins.
 const PHASES: [&str; 8] = [
@@ -97,6 +101,52 @@ fn changes_of_a_database_are_in_a_topic_once_wherever_the_run_is_killed() {
     };
     let written = kill_in_every_phase(&world, &environment, more);
     assert_eq!(faults(&world.ids("out"), 0..written), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_whose_transaction_took_too_long_goes_on_and_one_that_has_a_successor_stops() {
+    let world = World::start();
+    world.topic("out", 1);
+    world.place.write("in.jsonl", "");
+    let pipeline = "{name: late, mode: streaming, sources: [{type: file, path: in.jsonl}], destinations: [{type: kafka, BROKERS, \
+                    topic: out, properties: {transaction.timeout.ms: \"3000\"}}], settings: {checkpoint: {interval: 30ms}}}";
+    world.pipeline("p.yaml", pipeline);
+    let more = |from: i64| {
+        let lines: String = (from..from + 100).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+        world.place.append("in.jsonl", &lines);
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let config = acme_kafka::Config::new([world.kafka.bootstrap()]);
+    let client = runtime.block_on(Client::connect(config)).expect("it listens");
+    let id = "acme-late/commit";
+    let phase = "kafka.offsets_sent@2";
+    let mark = world.place.path("marks").join(name(phase));
+    more(0);
+    let mut run = Life::start(&world.place, "p.yaml", &[], phase);
+    run.reach(&world.place, phase);
+    until("the brokers give its transaction up", || {
+        let found = runtime.block_on(client.describe_transaction(id)).expect("it answers");
+        found.expect("it is known").state != ONGOING
+    });
+    std::fs::remove_file(&mark).expect("it was reached");
+    until("it goes on", || world.ids("out").len() == 100);
+    run.signal("-TERM");
+    let (success, said) = run.end();
+    assert!(success && said.contains("in epochs of half the length"), "{said}");
+    // The same with a successor, which has the transactional id.
+    more(100);
+    let mut run = Life::start(&world.place, "p.yaml", &[], phase);
+    run.reach(&world.place, phase);
+    let of = Transactional { id: id.to_owned(), timeout: Duration::from_secs(60) };
+    runtime.block_on(init_producer(&client, Some(&of), None)).expect("it takes over");
+    std::fs::remove_file(&mark).expect("it was reached");
+    let (success, said) = run.end();
+    assert!(!success && said.contains("A0406"), "{said}");
+    assert_eq!(faults(&world.ids("out"), 0..100), Vec::<String>::new(), "nothing of it is committed");
+    let last = Life::start(&world.place, "p.yaml", &[], "");
+    until("the next run goes on", || world.ids("out").len() == 200);
+    last.stop();
+    assert_eq!(faults(&world.ids("out"), 0..200), Vec::<String>::new());
 }
 
 #[test]
