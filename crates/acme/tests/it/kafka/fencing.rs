@@ -3,6 +3,7 @@
 use super::{World, faults};
 use crate::lives::{Life, until};
 use acme_kafka::Client;
+use acme_kafka::admin::ONGOING;
 
 /// Transactions that nobody ends stay open for a quarter of an hour.
 const COPY: &str = r#"
@@ -42,7 +43,7 @@ impl Copies {
     }
 
     /// A worker that dies where it has written rows, and perhaps sent offsets, in a transaction that is open.
-    fn dies_at(&mut self, phase: &str) {
+    fn dies_at(&mut self, phase: &str, worker: u32) {
         let mut victim = self.life(&format!("{phase}@2"));
         let mark = self.world.place.path("marks").join(phase);
         until("the worker is held", || {
@@ -50,6 +51,7 @@ impl Copies {
             assert!(victim.is_alive(), "{}", victim.last_words());
             mark.exists()
         });
+        assert_eq!(self.transaction(worker), ONGOING);
         victim.kill();
         std::fs::remove_file(mark).expect("it is there");
     }
@@ -82,16 +84,14 @@ fn what_a_dead_worker_had_open_is_ended_by_the_others_or_by_its_next_life() {
         copies.world.place.path("state/copy/workers/0/worker").exists()
     });
     for phase in ["epoch.prepared", "kafka.offsets_sent"] {
-        copies.dies_at(phase);
-        assert_eq!(copies.transaction(1), "Ongoing", "nobody has missed it yet");
-        until("the other worker ends it", || copies.transaction(1) != "Ongoing");
+        copies.dies_at(phase, 1);
+        until("the other worker ends it", || copies.transaction(1) != ONGOING);
         copies.write();
         copies.all_arrives();
     }
     steady.stop();
     // Alone: nobody else is there to end it, but the worker has the same name again.
-    copies.dies_at("kafka.offsets_sent");
-    assert_eq!(copies.transaction(0), "Ongoing");
+    copies.dies_at("kafka.offsets_sent", 0);
     let again = copies.life("");
     copies.all_arrives();
     again.stop();
