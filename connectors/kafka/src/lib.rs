@@ -82,7 +82,7 @@ static SOURCE_SPEC: Spec = Spec {
 static SINK_SPEC: Spec = Spec {
     name: "kafka",
     role: Role::Destination,
-    summary: "Writes to a topic of Kafka: idempotently, and in transactions where the rows come from the same cluster.",
+    summary: "Writes to a topic of Kafka: in transactions that carry the pipeline's progress too, or idempotently beside a destination that does.",
     fields: &[
         BROKERS,
         Field::required(

@@ -23,7 +23,7 @@ pub use failpoint::failpoint;
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;
 pub use shared::{Membership, OffsetTransaction, SharedSource};
-pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Rows, Sink};
+pub use sink::{AnySink, CommitPoint, DynCommitPoint, DynSink, Fate, Fates, Prepared, Refusal, Rows, Sink};
 pub use source::{DynSource, Read, Source};
 pub use splits::{SplitProgress, SplitTable};
 

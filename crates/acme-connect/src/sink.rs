@@ -27,6 +27,15 @@ pub enum Fate {
 /// The rows of one write that have a fate of their own, by their index. All others are written.
 pub type Fates = Vec<(usize, Fate)>;
 
+/// A row that was refused after its write had returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The destination's own words.
+    pub reason: String,
+    /// The row as it was to be delivered.
+    pub original: Vec<u8>,
+}
+
 /// Rows on the way to one destination, in the order of their source.
 #[derive(Clone, Debug)]
 pub struct Rows {
@@ -56,6 +65,14 @@ pub trait Sink: Send {
     /// `Remote` and the whole call is repeated.
     fn write(&mut self, rows: &Rows) -> impl Future<Output = Result<Fates, Diagnostic>> + Send;
 
+    /// Rows of which `write` said nothing and that were refused since the last call: for the error policy. With `all` it waits
+    /// until the fate of every row is known, as the engine asks before each `prepare`; what was refused is not part of the epoch
+    /// then, and all else is. Destinations that know each row's fate when they write it have nothing to say.
+    fn settle(&mut self, all: bool) -> impl Future<Output = Result<Vec<Refusal>, Diagnostic>> + Send {
+        let _ = all;
+        async { Ok(Vec::new()) }
+    }
+
     /// Makes everything written so far durable, but for those destinations that can, not yet visible.
     ///
     /// `last` says that no row will follow in this run. The result goes into the checkpoint.
@@ -71,6 +88,11 @@ pub trait Sink: Send {
     /// All sources have come to their end: with the `prepare` that follows the work is whole. A run that is asked to end, or
     /// fails, does not say so, and the next one goes on. It matters to destinations that replace what was there before.
     fn sources_ended(&mut self) {}
+
+    /// The longest that an epoch may take, where a transaction of its own stays open meanwhile.
+    fn epoch_max(&self) -> Option<Duration> {
+        None
+    }
 
     /// Whether several workers of a pipeline can each have one of these, and complete by [`Sink::adopt`] what another has left.
     /// Where a destination cannot, one worker reads everything and keeps the positions itself.
@@ -97,9 +119,15 @@ pub trait Sink: Send {
 /// A destination that can hold the pipeline's commit point: rows and progress take effect in one transaction of its own.
 ///
 /// The engine calls `claim`, then `open`; each epoch ends with `prepare`, `commit_with`, `commit`, and nothing is written
-/// between the first two: a transaction cannot be divided. An epoch without rows has no `commit_with`. Where `claim` is not
-/// called the destination is one among several, and `prepare` must make its rows take effect by itself.
+/// between the first two: a transaction cannot be divided. An epoch in which nothing moved has no `commit_with`, but for one now and
+/// then. Where `claim` is not called the destination is one among several, and `prepare` must make its rows take effect by itself.
 pub trait CommitPoint: Sink {
+    /// The name of the checkpoint that was committed last, where it can be told without taking anything over: whoever does not know
+    /// the checkpoint leaves the pipeline with its owner.
+    fn peek(&mut self) -> impl Future<Output = Result<Option<String>, Diagnostic>> + Send {
+        async { Ok(None) }
+    }
+
     /// Takes the pipeline over: from here on no predecessor's `commit_with` succeeds. Returns the name of the checkpoint that
     /// was committed last.
     fn claim(&mut self, writer: &str) -> impl Future<Output = Result<Option<String>, Diagnostic>> + Send;
@@ -149,6 +177,8 @@ impl AnySink {
 
 /// [`CommitPoint`], object-safe.
 pub trait DynCommitPoint: DynSink {
+    /// [`CommitPoint::peek`]
+    fn peek(&mut self) -> Pending<'_, Result<Option<String>, Diagnostic>>;
     /// [`CommitPoint::claim`]
     fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>>;
     /// [`CommitPoint::commit_with`]
@@ -160,6 +190,9 @@ pub trait DynCommitPoint: DynSink {
 }
 
 impl<S: CommitPoint> DynCommitPoint for S {
+    fn peek(&mut self) -> Pending<'_, Result<Option<String>, Diagnostic>> {
+        Box::pin(CommitPoint::peek(self))
+    }
     fn claim<'a>(&'a mut self, writer: &'a str) -> Pending<'a, Result<Option<String>, Diagnostic>> {
         Box::pin(CommitPoint::claim(self, writer))
     }
@@ -180,12 +213,16 @@ pub trait DynSink: Send {
     fn open<'a>(&'a mut self, prepared: Option<&'a Prepared>) -> Pending<'a, Result<(), Diagnostic>>;
     /// [`Sink::write`]
     fn write<'a>(&'a mut self, rows: &'a Rows) -> Pending<'a, Result<Fates, Diagnostic>>;
+    /// [`Sink::settle`]
+    fn settle(&mut self, all: bool) -> Pending<'_, Result<Vec<Refusal>, Diagnostic>>;
     /// [`Sink::prepare`]
     fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>>;
     /// [`Sink::commit`]
     fn commit(&mut self, epoch: Epoch) -> Pending<'_, Result<(), Diagnostic>>;
     /// [`Sink::sources_ended`]
     fn sources_ended(&mut self);
+    /// [`Sink::epoch_max`]
+    fn epoch_max(&self) -> Option<Duration>;
     /// [`Sink::is_shareable`]
     fn is_shareable(&self) -> bool;
     /// [`Sink::adopt`]
@@ -204,6 +241,9 @@ impl<S: Sink> DynSink for S {
     fn write<'a>(&'a mut self, rows: &'a Rows) -> Pending<'a, Result<Fates, Diagnostic>> {
         Box::pin(Sink::write(self, rows))
     }
+    fn settle(&mut self, all: bool) -> Pending<'_, Result<Vec<Refusal>, Diagnostic>> {
+        Box::pin(Sink::settle(self, all))
+    }
     fn prepare(&mut self, epoch: Epoch, last: bool) -> Pending<'_, Result<Prepared, Diagnostic>> {
         Box::pin(Sink::prepare(self, epoch, last))
     }
@@ -212,6 +252,9 @@ impl<S: Sink> DynSink for S {
     }
     fn sources_ended(&mut self) {
         Sink::sources_ended(self);
+    }
+    fn epoch_max(&self) -> Option<Duration> {
+        Sink::epoch_max(self)
     }
     fn is_shareable(&self) -> bool {
         Sink::is_shareable(self)

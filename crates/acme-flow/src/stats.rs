@@ -7,7 +7,7 @@ use acme_types::SplitId;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A number that only grows.
+/// A number.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -15,6 +15,11 @@ impl Counter {
     /// Adds to it.
     pub fn add(&self, n: usize) {
         self.0.fetch_add(u64::try_from(n).expect("usize is at most 64 bits"), Ordering::Relaxed);
+    }
+
+    /// Takes back what was added too early.
+    pub(crate) fn take_back(&self, n: usize) {
+        self.0.fetch_sub(u64::try_from(n).expect("usize is at most 64 bits"), Ordering::Relaxed);
     }
 
     /// Its value.

@@ -90,6 +90,9 @@ codes! {
     LOST_SPLITS "A0409" Remote "The partitions have gone to another worker"
         "The group took the partitions away, because this worker could not be reached for longer than `session.timeout.ms`, or because a member with the same `group.instance.id` has joined. Nothing that was not committed takes effect; `acme run` joins the group again and goes on with what it is given."
 
+    EPOCH_TOO_LONG "A0410" Remote "An epoch took longer than its transaction may be open"
+        "The brokers have aborted the transaction after `transaction.timeout.ms`, so nothing of the epoch takes effect; it is read again, in epochs of half the length. If it comes again and again, the destination takes less than arrives: raise `transaction.timeout.ms` in its `properties`."
+
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."
     INTERNAL "A0599" Acme "An internal error"

@@ -124,10 +124,10 @@ impl Pipeline {
         let [source] = self.sources.as_mut_slice() else { return false };
         source.source.shared().is_some()
             && self.sinks.iter_mut().all(|parts| parts.sink.sink().is_shareable())
-            && (self.sinks.iter_mut().any(|parts| parts.sink.sink().offset_transaction().is_some())
-                || !self.sinks.iter().any(|parts| parts.sink.can_hold_commit()))
+            && (self.beside().is_some() || self.alone().is_none())
     }
 
+<<<<<<< HEAD
     /// The group whose members its workers are, where several may run at once.
     pub(crate) fn group(&mut self) -> Option<String> {
         let is_shared = self.is_shared();
@@ -136,7 +136,22 @@ impl Pipeline {
     }
 
     /// The destination in whose transaction it commits: a database's own, or that of a topic beside the shared topics that it reads.
+=======
+    /// The destination in whose transaction it commits: a database's own, or that of a topic.
+>>>>>>> kfence
     pub(crate) fn holder(&mut self) -> Option<usize> {
+        if self.is_shared() { self.beside() } else { self.alone() }
+    }
+
+    /// The destination that could commit by itself for all others.
+    fn alone(&self) -> Option<usize> {
+        let letters = self.spec.graph.dead_letter;
+        let mut sinks = self.sinks.iter().enumerate();
+        sinks.find(|(index, it)| Some(*index) != letters && it.sink.can_hold_commit()).map(|(index, _)| index)
+    }
+
+    /// The destination that could commit for the group that shares the source: a topic on the same cluster.
+    fn beside(&mut self) -> Option<usize> {
         let brokers = |item: &Item| {
             let mut names: Vec<String> = match item.spec.fields.iter().any(|field| field.name == "brokers") {
                 true => item.config.texts("brokers").map(str::to_owned).collect(),
@@ -145,16 +160,14 @@ impl Pipeline {
             names.sort_unstable();
             names
         };
-        let from = self.spec.sources.first().map(brokers).unwrap_or_default();
-        if self.is_shared() && !from.is_empty() {
-            let destinations = self.sinks.iter_mut().zip(&self.spec.destinations);
-            let beside = destinations.map(|(parts, item)| {
-                parts.sink.sink().offset_transaction().is_some() && brokers(item) == from
-            });
-            let beside: Vec<bool> = beside.collect();
-            return beside.iter().position(|beside| *beside);
-        }
-        self.sinks.iter().position(|parts| parts.sink.can_hold_commit())
+        let from = self.spec.sources.first().map(brokers).filter(|names| !names.is_empty())?;
+        let letters = self.spec.graph.dead_letter;
+        let destinations = self.sinks.iter_mut().zip(&self.spec.destinations).enumerate();
+        let beside = destinations.filter_map(|(index, (parts, item))| {
+            let is_beside = parts.sink.sink().offset_transaction().is_some() && brokers(item) == from;
+            is_beside.then_some(index)
+        });
+        beside.min_by_key(|index| (Some(*index) == letters, *index))
     }
 
     /// The word that its file has for the mode.
@@ -209,6 +222,7 @@ impl Pipeline {
             },
             lanes: settings.parallelism.unwrap_or_else(cores),
             interval: Duration::from_micros(interval),
+            halved: 0,
             store,
             writer: Writer(writer.to_owned()),
             worker: worker.to_owned(),

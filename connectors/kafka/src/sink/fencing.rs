@@ -54,18 +54,16 @@ struct Watch {
 impl Watch {
     async fn run(self, mut member: watch::Receiver<Membership>) {
         loop {
-            match tokio::time::timeout(LOOK, member.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK, member.changed()).await {
+                return;
             }
             if member.borrow_and_update().member.is_empty() {
                 continue;
             }
-            match self.look().await {
-                // Brokers before 3.0 do not tell which transactions are open: they end by their time-outs.
-                Err(Error::Unsupported { .. }) => return,
-                // What fails now may succeed the next time; until then the time-out holds.
-                Ok(()) | Err(_) => {}
+            // What fails now may succeed the next time; until then the time-out of the transactions holds. Brokers before 3.0 never
+            // tell which are open.
+            if let Err(Error::Unsupported { .. }) = self.look().await {
+                return;
             }
         }
     }

@@ -1,36 +1,37 @@
 //! The destination: one record for each row.
 //!
 //! By itself it is idempotent: a record that was acknowledged is there once, and a crash may bring rows of an epoch that was
-//! not committed again. Where the rows come from a group on the same cluster, each epoch is a transaction that carries the
-//! positions too: rows and positions take effect together.
+//! not committed again. Where it holds the commit, each epoch is a transaction: with the positions of a group on the same
+//! cluster (`group.rs`), or with the name of the checkpoint (`progress.rs`). Then rows and progress take effect together.
 
 mod cells;
 mod fencing;
+mod group;
+mod progress;
 mod topic;
 
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
-use crate::worker::transactions_of;
 use acme_connect::{
-    AnySink, Context, Fate, Fates, Format, Membership, OffsetTransaction, Pending, Prepared, Rows, Sink,
-    SinkParts, failpoint,
+    AnySink, Context, Fate, Fates, Format, OffsetTransaction, Prepared, Refusal, Rows, Sink, SinkParts,
+    failpoint,
 };
-use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
-use acme_kafka::produce::{Delivery, Producer, ProducerOptions, Target, Transactional, partition_for_key};
+use acme_kafka::produce::{
+    Delivery, Producer, ProducerOptions, Refused, Target, Transactional, init_producer, partition_for_key,
+};
 use acme_kafka::{Class, Error, ErrorCode, TopicPartition};
-use acme_types::codes::LOST_SPLITS;
-use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place, Positions};
+use acme_types::codes::{EPOCH_TOO_LONG, LOST_OWNERSHIP, LOST_SPLITS};
+use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, Place};
 use cells::Records;
 use fencing::Fencing;
+use progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::time::Instant;
 use topic::Topic;
 
 /// How long a transaction may be open; one that takes longer is aborted by the broker.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
-/// How long a commit waits for the generation that follows a rebalance.
-const REBALANCE_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diagnostic> {
     let cluster = Cluster::of(config, context)?;
@@ -54,10 +55,11 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         cluster,
         transactional: None,
         fencing: None,
+        progress: None,
         open: None,
     };
     Ok(SinkParts {
-        sink: AnySink::Plain(Box::new(sink)),
+        sink: AnySink::CommitPoint(Box::new(sink)),
         format,
         reads,
         computed: key.into_iter().chain(headers).collect(),
@@ -75,9 +77,12 @@ struct KafkaSink {
     keyed: bool,
     /// The names of the headers.
     names: Vec<String>,
-    /// Its transactions commit the positions of the source: whose they are.
+    /// Its transactions hold the commit: whose they are.
     transactional: Option<Transactional>,
+    /// They commit the positions of a group: it ends those of dead workers.
     fencing: Option<Fencing>,
+    /// They commit the names of checkpoints.
+    progress: Option<Progress>,
     open: Option<Open>,
 }
 
@@ -87,15 +92,37 @@ struct Open {
     targets: Vec<Target>,
     /// The partition of the next records without a key.
     next: usize,
-    in_transaction: bool,
+    /// When the brokers abort the open transaction.
+    until: Option<Instant>,
+}
+
+impl Open {
+    /// Begins a transaction, unless one is open.
+    fn begin(&mut self, timeout: Duration) -> Result<(), Error> {
+        if self.until.is_none() {
+            self.producer.begin()?;
+            self.until = Some(Instant::now() + timeout);
+        }
+        Ok(())
+    }
 }
 
 impl KafkaSink {
+    /// From now on rows are written in transactions of this id; what a former life had open is aborted.
+    async fn own(&mut self, id: String) -> Result<Transactional, Diagnostic> {
+        let timeout = self.cluster.producer.transaction_timeout.unwrap_or(TRANSACTION_MAX);
+        let own = Transactional { id, timeout };
+        self.transactional = Some(own.clone());
+        self.connect().await?;
+        Ok(own)
+    }
+
     async fn connect(&mut self) -> Result<(), Diagnostic> {
         let client = self.cluster.connect().await?;
         let partitions = self.topic.ensure(&client).await?;
         let mut options = ProducerOptions::of(&self.cluster.producer);
         options.transactional.clone_from(&self.transactional);
+        options.sorts_out = true;
         options.record_bytes_max = options.record_bytes_max.min(self.topic.record_max(&client).await);
         options.batch_bytes = options.batch_bytes.min(options.record_bytes_max);
         let what = format!("write to topic \"{}\"", self.topic.name);
@@ -106,7 +133,7 @@ impl KafkaSink {
             let target = producer.target(&TopicPartition::new(&*self.topic.name, partition)).await;
             targets.push(target.map_err(|error| fault(&what, &error))?);
         }
-        self.open = Some(Open { producer, targets, next: 0, in_transaction: false });
+        self.open = Some(Open { producer, targets, next: 0, until: None });
         Ok(())
     }
 
@@ -138,12 +165,11 @@ impl Sink for KafkaSink {
         let what = self.what();
         let now_ms = self.clock.now().0.div_euclid(1000);
         let records = Records::new(rows, self.keyed)?;
-        let Open { producer, targets, next, in_transaction } =
-            self.open.as_mut().expect("it is opened first");
-        if self.transactional.is_some() && !*in_transaction {
-            producer.begin().map_err(|error| commit_fault(&what, &error))?;
-            *in_transaction = true;
+        let open = self.open.as_mut().expect("it is opened first");
+        if let Some(of) = &self.transactional {
+            open.begin(of.timeout).map_err(|error| fault(&what, &error))?;
         }
+        let Open { producer, targets, next, .. } = open;
         let partitions = i32::try_from(targets.len()).expect("partitions have 32-bit numbers");
         let mut fates = Fates::new();
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
@@ -186,7 +212,7 @@ impl Sink for KafkaSink {
                 Err(error) if error.code() == Some(ErrorCode::MESSAGE_TOO_LARGE) => {
                     fates.push((row, Fate::Reject { reason: error.to_string() }));
                 }
-                Err(error) => return Err(commit_fault(&what, &error)),
+                Err(error) => return Err(self.lost(&what, &error).await),
             }
         }
         // Records without a key fill the batch of one partition after the other.
@@ -194,12 +220,21 @@ impl Sink for KafkaSink {
         Ok(fates)
     }
 
-    async fn prepare(&mut self, _: Epoch, _: bool) -> Result<Prepared, Diagnostic> {
-        let what = self.what();
+    async fn settle(&mut self, all: bool) -> Result<Vec<Refusal>, Diagnostic> {
+        if all {
+            let flushed = self.open.as_mut().expect("it is opened first").producer.flush().await;
+            failpoint("kafka.flushed");
+            self.judge(flushed).await?;
+        }
         let open = self.open.as_mut().expect("it is opened first");
-        let deliveries = open.producer.flush().await.map_err(|error| commit_fault(&what, &error))?;
-        failpoint("kafka.flushed");
-        judge(&what, deliveries)?;
+        let refused = open.producer.take_refused().into_iter();
+        let refusal =
+            |it: Refused| Refusal { reason: it.reason, original: it.value.or(it.key).unwrap_or_default() };
+        Ok(refused.map(refusal).collect())
+    }
+
+    async fn prepare(&mut self, _: Epoch, _: bool) -> Result<Prepared, Diagnostic> {
+        // All is in the log since `settle`.
         Ok(Prepared::new())
     }
 
@@ -207,132 +242,60 @@ impl Sink for KafkaSink {
         Ok(())
     }
 
+    fn epoch_max(&self) -> Option<Duration> {
+        // What was read until then is still to be written when the epoch closes.
+        self.transactional.as_ref().map(|of| of.timeout / 3)
+    }
+
     fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction> {
         Some(self)
     }
 }
 
-/// The first record that is not in the log.
-fn judge(what: &str, deliveries: Vec<Delivery>) -> Result<(), Diagnostic> {
-    for delivery in deliveries {
-        if let Err(error) = delivery.result {
-            let reasons: Vec<&str> = delivery.refused.iter().map(|(_, reason)| reason.as_str()).collect();
-            let mut diagnostic = commit_fault(what, &error);
-            if !reasons.is_empty() {
-                diagnostic.message = format!("{}: {}", diagnostic.message, reasons.join("; "));
-            }
-            return Err(diagnostic);
-        }
-    }
-    Ok(())
-}
-
-/// What ends an epoch, and with it this life of the worker. Who was fenced was removed from the group, or took longer than the
-/// transaction's time-out; what is not known to have happened is done again by a new producer.
-fn commit_fault(what: &str, error: &Error) -> Diagnostic {
-    match error.class() {
-        Class::Fence | Class::Retry | Class::Refresh | Class::Rejoin => {
-            Diagnostic::new(&LOST_SPLITS, format!("cannot {what}: {error}"))
-        }
-        _ => fault(what, error),
-    }
-}
-
-impl OffsetTransaction for KafkaSink {
-    fn cluster(&mut self) -> Pending<'_, Result<String, Diagnostic>> {
-        Box::pin(async move {
-            let client = self.cluster.connect().await?;
-            Ok(client.cached().cluster_id.clone().unwrap_or_default())
-        })
-    }
-
-    fn claim<'a>(
-        &'a mut self,
-        worker: &'a str,
-        member: watch::Receiver<Membership>,
-    ) -> Pending<'a, Result<(), Diagnostic>> {
-        Box::pin(async move {
-            let id = format!("{}{worker}", transactions_of(&self.pipeline, &member.borrow().group));
-            let timeout = self.cluster.producer.transaction_timeout.unwrap_or(TRANSACTION_MAX);
-            let own = Transactional { id, timeout };
-            self.transactional = Some(own.clone());
-            self.connect().await?;
-            let client = self.cluster.connect().await?;
-            self.fencing = Some(Fencing::start(client, &self.pipeline, own, member));
-            Ok(())
-        })
-    }
-
-    fn commit_offsets<'a>(
-        &'a mut self,
-        _: Epoch,
-        member: &'a mut watch::Receiver<Membership>,
-        losses: u64,
-        positions: &'a Positions,
-        note: &'a str,
-    ) -> Pending<'a, Result<(), Diagnostic>> {
-        Box::pin(async move {
-            let what = format!("commit a transaction of topic \"{}\"", self.topic.name);
-            let lost = |error: &Error| commit_fault(&what, error);
-            let open = self.open.as_mut().expect("it is opened first");
-            if !open.in_transaction {
-                open.producer.begin().map_err(|error| lost(&error))?;
-                open.in_transaction = true;
-            }
-            let mut offsets = Vec::with_capacity(positions.len());
-            for (split, position) in positions {
-                let place = crate::source::Place::parse(position)?;
-                let committed = OffsetAndMetadata {
-                    offset: place.offset,
-                    leader_epoch: place.epoch,
-                    metadata: note.to_owned(),
-                };
-                offsets.push((crate::source::partition(split)?, committed));
-            }
-            if !offsets.is_empty() {
-                let sent = send_offsets(&mut open.producer, member, losses, &offsets).await;
-                if !sent.map_err(|error| lost(&error))? {
-                    let message = format!("cannot {what}: the group has removed this worker");
-                    return Err(Diagnostic::new(&LOST_SPLITS, message));
-                }
-            }
-            failpoint("kafka.offsets_sent");
-            let deliveries = open.producer.commit().await.map_err(|error| lost(&error))?;
-            failpoint("kafka.committed");
-            open.in_transaction = false;
-            judge(&what, deliveries)
-        })
-    }
-}
-
-/// Sends the offsets as the member; when a rebalance has moved the generation on meanwhile, as the same member in the new one.
-/// The partitions are still its own: it gives none back before their rows are committed. `false` where the group has taken
-/// them away meanwhile: the generation may then be that of a member that has come back, and nothing is sent for it.
-async fn send_offsets(
-    producer: &mut Producer,
-    member: &mut watch::Receiver<Membership>,
-    losses: u64,
-    offsets: &[(TopicPartition, OffsetAndMetadata)],
-) -> Result<bool, Error> {
-    loop {
-        let who = member.borrow_and_update().clone();
-        if who.losses != losses {
-            return Ok(false);
-        }
-        let group = GroupMetadata {
-            group: who.group.clone(),
-            generation: who.generation,
-            member_id: who.member.clone(),
-            instance_id: who.instance.clone(),
+impl KafkaSink {
+    /// Whether all records are in the log.
+    async fn judge(&mut self, deliveries: Result<Vec<Delivery>, Error>) -> Result<(), Diagnostic> {
+        let what = self.what();
+        let failed = match deliveries {
+            Err(error) => return Err(self.lost(&what, &error).await),
+            Ok(deliveries) => deliveries.into_iter().find_map(|it| Some((it.result.err()?, it.refused))),
         };
-        let error = match producer.send_offsets(&group, offsets).await {
-            Err(error) if error.class() == Class::Rejoin => error,
-            result => return result.map(|()| true),
-        };
-        let moved = member.wait_for(|now| now.member != who.member || now.generation != who.generation);
-        match tokio::time::timeout(REBALANCE_MAX, moved).await {
-            Ok(Ok(_)) => {}
-            _ => return Err(error),
+        let Some((error, refused)) = failed else { return Ok(()) };
+        let mut diagnostic = self.lost(&what, &error).await;
+        let reasons: Vec<&str> = refused.iter().map(|(_, reason)| reason.as_str()).collect();
+        if !reasons.is_empty() {
+            diagnostic.message = format!("{}: {}", diagnostic.message, reasons.join("; "));
         }
+        Err(diagnostic)
+    }
+
+    /// What ends an epoch, and with it this life. A worker of a group that was fenced was removed from it; another life begins. Who
+    /// is fenced without a group has a successor, unless the transaction took too long. What is not known to have happened is done
+    /// again by a new producer.
+    async fn lost(&mut self, what: &str, error: &Error) -> Diagnostic {
+        let message = format!("cannot {what}: {error}");
+        // The coordinator says no more than that the epoch is over, or knows of no transaction.
+        let is_over = error.class() == Class::Fence || error.code() == Some(ErrorCode::INVALID_TXN_STATE);
+        let until = self.open.as_ref().and_then(|open| open.until);
+        let is_late = is_over && until.is_some_and(|until| Instant::now() >= until);
+        if is_over && self.progress.is_some() && !(is_late && self.has_no_successor().await) {
+            let help = "a successor has its place: nothing that was not committed takes effect";
+            return Diagnostic::new(&LOST_OWNERSHIP, message).help(help);
+        }
+        match error.class() {
+            _ if is_late => Diagnostic::new(&EPOCH_TOO_LONG, message),
+            _ if is_over => Diagnostic::new(&LOST_SPLITS, message),
+            Class::Abort | Class::Retry | Class::Refresh | Class::Rejoin => {
+                Diagnostic::new(&LOST_SPLITS, message)
+            }
+            _ => fault(what, error),
+        }
+    }
+
+    /// Whether its producer is still the last one of its transactional id. The next life claims that anew.
+    async fn has_no_successor(&self) -> bool {
+        let (Some(of), Some(open)) = (&self.transactional, &self.open) else { return false };
+        let Ok(client) = self.cluster.connect().await else { return false };
+        init_producer(&client, Some(of), Some(open.producer.identity())).await.is_ok()
     }
 }

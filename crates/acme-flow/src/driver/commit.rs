@@ -28,23 +28,28 @@ pub(super) enum Commit {
 }
 
 impl Commit {
-    /// Takes the pipeline over; what was committed last.
+    /// Takes the pipeline over; what was committed last. A destination that only takes dead letters holds the commit only where it
+    /// shares a transaction with the source.
     pub(super) async fn claim(
         store: Arc<dyn CheckpointStore>,
         (writer, worker): (Writer, &str),
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
+        letters: Option<usize>,
     ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
-        if let Some(group) = Self::group(worker, sources, sinks).await? {
+        if let Some(group) = Self::group(worker, sources, sinks, letters).await? {
             return Ok((group, None));
         }
-        let points = sinks.iter_mut().enumerate();
+        let points = sinks.iter_mut().enumerate().filter(|(index, _)| Some(*index) != letters);
         let point = points.filter_map(|(index, it)| Some((index, it.sink.commit_point()?))).next();
         match point {
             None => Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed)),
             Some((index, point)) => {
+                if let Some(name) = point.peek().await? {
+                    objects::read(store.as_ref(), &name).map_err(elsewhere)?;
+                }
                 let committed = match point.claim(&writer.0).await? {
-                    Some(name) => Some(objects::read(store.as_ref(), &name)?),
+                    Some(name) => Some(objects::read(store.as_ref(), &name).map_err(elsewhere)?),
                     // The first run with this destination: a pipeline that has committed to the chain so far goes on from there.
                     None => match Chain::claim(store.clone(), writer.clone())?.1 {
                         None if objects::has_progress(store.as_ref())? => return Err(forgotten()),
@@ -61,6 +66,7 @@ impl Commit {
         worker: &str,
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
+        letters: Option<usize>,
     ) -> Result<Option<Self>, Diagnostic> {
         let [JobSource { name, source, .. }] = sources else { return Ok(None) };
         let Some(shared) = source.shared() else { return Ok(None) };
@@ -69,7 +75,9 @@ impl Commit {
         }
         let (membership, note_max) = (shared.membership(), shared.note_max());
         let mut transaction = None;
-        for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {
+        let mut candidates: Vec<(usize, &mut JobSink)> = sinks.iter_mut().enumerate().collect();
+        candidates.sort_by_key(|(index, _)| Some(*index) == letters);
+        for (index, JobSink { sink, .. }) in candidates {
             let Some(candidate) = sink.sink().offset_transaction() else { continue };
             if candidate.cluster().await? == membership.borrow().cluster {
                 // Open transactions of the predecessor are ended before the committed positions are read.
@@ -78,7 +86,8 @@ impl Commit {
                 break;
             }
         }
-        if transaction.is_none() && sinks.iter().any(|it| it.sink.can_hold_commit()) {
+        let holds = |(index, it): (usize, &JobSink)| Some(index) != letters && it.sink.can_hold_commit();
+        if transaction.is_none() && sinks.iter().enumerate().any(holds) {
             return Ok(None);
         }
         shared.join(worker).await?;
@@ -182,11 +191,20 @@ impl Commit {
     }
 }
 
+/// The destination names a checkpoint that is not in the store.
+fn elsewhere(fault: Diagnostic) -> Diagnostic {
+    let help = fault.help.clone().unwrap_or_default();
+    fault.help(format!(
+        "{help}; to start again, remove also what the destination keeps of the pipeline: its row in the table `acme_position`, or \
+         the topic `acme.NAME.commit`"
+    ))
+}
+
 /// The destination does not know the pipeline any more, or is another one: nothing says how far it is.
 fn forgotten() -> Diagnostic {
     let message = "the destination that keeps the pipeline's progress has none, but its state shows that it has run before";
     Diagnostic::new(&codes::STATE, message).help(
-        "bring the destination's table of positions back or name the former destination; or remove the state directory to start \
+        "bring the destination's table of positions or topic `acme.NAME.commit` back or name the former destination; or remove the state directory to start \
          again from the beginning of the sources, where rows that are only added come twice",
     )
 }

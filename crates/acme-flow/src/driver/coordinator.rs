@@ -5,7 +5,7 @@ use super::dead_letters::LetterWriter;
 use super::lanes::{Lane, LaneProgram};
 use super::sink::{SinkTask, Stream};
 use super::source::{self, SourceTask};
-use super::{AHEAD, Job, JobSource, Policy, Report, Stop, Then, ToSink, ToSource, Work};
+use super::{AHEAD, Job, JobSink, JobSource, Policy, Report, Stop, Then, ToSink, ToSource, Work};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::note::Note;
 use crate::stats::Stats;
@@ -51,6 +51,9 @@ pub async fn run(job: Job, mut stop: watch::Receiver<Stop>) -> Result<Summary, D
     result
 }
 
+/// A commit is repeated after so long although nothing has moved: a destination may forget what is never said again, as Kafka forgets
+/// offsets after seven days.
+const REPEATED: Duration = Duration::from_secs(12 * 3600);
 /// How long threads have to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,6 +130,9 @@ struct Coordinator {
     /// A shared source is to let splits go.
     leaving: bool,
     ticks: Interval,
+    clock: Arc<dyn Clock>,
+    /// When it was committed last.
+    committed_us: u64,
     stats: Arc<Stats>,
 }
 
@@ -136,8 +142,9 @@ async fn start(
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let me = (job.writer, &*job.worker);
-    let (mut commit, before) = Commit::claim(job.store, me, &mut job.sources, &mut job.sinks).await?;
+    let (me, letters) = ((job.writer, &*job.worker), job.errors.dead_letters());
+    let claimed = Commit::claim(job.store, me, &mut job.sources, &mut job.sinks, letters).await?;
+    let (mut commit, before) = claimed;
     let before = before.unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
     let restored = match before.closed {
@@ -152,6 +159,7 @@ async fn start(
     let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
     commit.first(&first, &mut job.sinks).await?;
 
+    let ticks = ticks(job.interval, job.halved, &mut job.sinks);
     let room = job.sources.len() * (job.lanes + AHEAD + 2) + 16;
     let (sinks, inboxes): (Vec<_>, Vec<_>) = job.sinks.iter().map(|_| mpsc::channel(room)).unzip();
     let dead_letters = job.errors.dead_letters();
@@ -180,11 +188,9 @@ async fn start(
         };
         threads.connector(&sink.name, move || task.run());
     }
+    let time = clock.clone();
     let source_threads = SourceThreads { clock, lanes: work, lane_count: job.lanes, sinks: &sinks, reports };
     let sources = source_threads.start(threads, job.sources, &first.sources);
-    let mut ticks = interval(job.interval.max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
     let (epoch, positions) = (first.epoch, first.sources.clone());
     Ok(Coordinator {
         commit,
@@ -202,8 +208,20 @@ async fn start(
         adopting: 0,
         leaving: false,
         ticks,
+        committed_us: time.monotonic_us(),
+        clock: time,
         stats,
     })
+}
+
+/// The ends of epochs.
+fn ticks(wanted: Duration, halved: u32, sinks: &mut [JobSink]) -> Interval {
+    let longest = sinks.iter_mut().filter_map(|it| it.sink.sink().epoch_max()).min();
+    let length = wanted.min(longest.unwrap_or(wanted)) / 2_u32.saturating_pow(halved);
+    let mut ticks = interval(length.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    ticks
 }
 
 /// Starts the lanes; what is sent into the result is done by one of them.
@@ -361,7 +379,7 @@ impl Coordinator {
             }
         }
         self.epoch = epoch;
-        if !any_moved && !then.is_last() && !leaving && !self.has_finished(&prepared) {
+        if !any_moved && !then.is_last() && !leaving && !self.has_finished(&prepared) && !self.is_old() {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
@@ -372,6 +390,7 @@ impl Coordinator {
             return Ok(false);
         }
         self.stats.commits.add(1);
+        self.committed_us = self.clock.monotonic_us();
         failpoint("epoch.committed");
         for sink in &self.sinks {
             let _ = sink.send(ToSink::Commit(epoch)).await;
@@ -399,6 +418,11 @@ impl Coordinator {
         let before = &self.committed.sinks;
         let other = |(name, now): (&String, &String)| before.get(name).is_some_and(|before| before != now);
         self.commit.is_cheap() && prepared.iter().any(other)
+    }
+
+    /// Whether the last commit is so old that it is repeated.
+    fn is_old(&self) -> bool {
+        Duration::from_micros(self.clock.monotonic_us().saturating_sub(self.committed_us)) >= REPEATED
     }
 
     /// Makes a checkpoint the committed one; `false` where the run is to end at once instead.

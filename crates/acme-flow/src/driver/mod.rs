@@ -40,8 +40,10 @@ pub struct Job {
     pub errors: Policy,
     /// Threads that process rows.
     pub lanes: usize,
-    /// Time between commits.
+    /// Time between commits. It is shorter where a destination's transaction may not be open for so long.
     pub interval: Duration,
+    /// How often that time is halved, because epochs took too long.
+    pub halved: u32,
     /// Where checkpoints are kept.
     pub store: Arc<dyn CheckpointStore>,
     /// Who writes them: this life of this process.

@@ -98,6 +98,7 @@ impl SinkTask {
                 if then == Then::End {
                     self.sink.sink().sources_ended();
                 }
+                self.settle(true).await?;
                 let prepared = self.sink.sink().prepare(epoch, then.is_last()).await?;
                 self.report(Report::Prepared { sink: self.index, prepared }).await;
                 complete = !waits_for_letters;
@@ -176,7 +177,22 @@ impl SinkTask {
         let refused = self.write(rows).await?;
         self.stats.lags[self.index].end(self.clock.now());
         self.stats.sinks[self.index].1.add(count - refused);
-        Ok(())
+        self.settle(false).await
+    }
+
+    /// Rows that were refused since they were written.
+    async fn settle(&mut self, all: bool) -> Result<(), Diagnostic> {
+        let refused = self.sink.sink().settle(all).await?;
+        self.stats.sinks[self.index].1.take_back(refused.len());
+        let rejected = refused.into_iter().map(|refusal| Rejected {
+            code: codes::DELIVER.id,
+            cause: refusal.reason,
+            step: self.name.clone(),
+            origin: "delivery".to_owned(),
+            original: refusal.original,
+        });
+        let rejected = rejected.collect();
+        self.reject(rejected).await
     }
 
     /// The epoch that all sources have ended.
@@ -209,10 +225,12 @@ impl SinkTask {
                     }
                     (Some(again), after)
                 }
-                Err(diagnostic) if diagnostic.blame == Blame::Remote => match backoff.clone().wait() {
-                    Some(_) => (None, Duration::ZERO),
-                    None => return Err(diagnostic),
-                },
+                Err(diagnostic) if diagnostic.blame == Blame::Remote && !ends_the_life(&diagnostic) => {
+                    match backoff.clone().wait() {
+                        Some(_) => (None, Duration::ZERO),
+                        None => return Err(diagnostic),
+                    }
+                }
                 Err(diagnostic) => return Err(diagnostic),
             };
             let Some(pause) = backoff.wait() else {
@@ -248,6 +266,11 @@ impl SinkTask {
         self.stats.sinks[self.index].1.add(rejected.len() - refused);
         Ok(())
     }
+}
+
+/// Whether nothing that was read since the last commit can be committed any more.
+fn ends_the_life(diagnostic: &Diagnostic) -> bool {
+    [&codes::LOST_SPLITS, &codes::EPOCH_TOO_LONG].contains(&diagnostic.code)
 }
 
 /// When the oldest row was committed in its source; when it was read, where the source does not say.

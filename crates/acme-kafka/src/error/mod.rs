@@ -126,6 +126,13 @@ impl ErrorCode {
         table::row(self.0).map_or("the broker sends a code that this client does not know", |row| row.message)
     }
 
+    /// Whether the broker refuses records for what they are: MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP,
+    /// INVALID_RECORD. The others of their batch may be taken.
+    #[must_use]
+    pub fn is_about_records(self) -> bool {
+        matches!(self.0, 10 | 18 | 32 | 87)
+    }
+
     /// `Ok` if it is no error; else the error with `what` was being done.
     ///
     /// # Errors

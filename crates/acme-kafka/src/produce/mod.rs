@@ -8,12 +8,14 @@ mod identity;
 mod partitioner;
 mod pump;
 mod queue;
+mod refused;
 mod request;
 mod transaction;
 
 pub use identity::{Transactional, init_producer};
 pub use partitioner::{murmur2, partition_for_key};
 pub use queue::Identity;
+pub use refused::Refused;
 
 use crate::client::{Client, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
@@ -50,6 +52,9 @@ pub struct ProducerOptions {
     pub record_bytes_max: usize,
     /// How long a record may take from full batch to acknowledgement (`delivery.timeout.ms`).
     pub delivery_timeout: Duration,
+    /// A record that the broker refuses for what it is fails by itself: it is told by [`Producer::take_refused`], and the others
+    /// of its batch, and its transaction, go on. Otherwise its batch fails, and with it the transaction.
+    pub sorts_out: bool,
     /// The transactional id and time-out, for transactions (`transactional.id`, `transaction.timeout.ms`).
     pub transactional: Option<Transactional>,
 }
@@ -66,6 +71,7 @@ impl Default for ProducerOptions {
             request_bytes: 4 * 1024 * 1024,
             record_bytes_max: 64 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
+            sorts_out: false,
             transactional: None,
         }
     }
@@ -86,6 +92,7 @@ impl ProducerOptions {
             request_bytes: properties.max_request_size.unwrap_or(default.request_bytes),
             record_bytes_max: properties.max_request_size.unwrap_or(default.record_bytes_max),
             delivery_timeout: properties.delivery_timeout.unwrap_or(default.delivery_timeout),
+            sorts_out: false,
             transactional: None,
         }
     }
@@ -127,6 +134,7 @@ pub struct Producer {
     /// Leaders must be looked up.
     stale: bool,
     deliveries: Vec<Delivery>,
+    refused: Vec<Refused>,
     transaction: Transaction,
 }
 
@@ -155,6 +163,7 @@ impl Producer {
             due: false,
             stale: false,
             deliveries: Vec::new(),
+            refused: Vec::new(),
             transaction,
         })
     }
@@ -175,7 +184,7 @@ impl Producer {
         }
         self.client.leader(partition).await?;
         let target = Target(self.parts.len());
-        self.parts.push((partition.clone(), Queue::new(self.identity)));
+        self.parts.push((partition.clone(), Queue::new(self.identity, self.options.sorts_out)));
         self.targets.insert(partition.clone(), target);
         Ok(target)
     }
@@ -296,6 +305,11 @@ impl Producer {
     /// What became of records so far, without waiting.
     pub fn take_deliveries(&mut self) -> Vec<Delivery> {
         std::mem::take(&mut self.deliveries)
+    }
+
+    /// The records that the broker has refused so far, without waiting: only where the options ask for them.
+    pub fn take_refused(&mut self) -> Vec<Refused> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Bytes that wait in batches or are under way.

@@ -217,12 +217,14 @@ impl Producer {
 
     fn one(&mut self, target: Target, first: u64, answer: Answer) {
         let class = answer.result.as_ref().map_or_else(Error::class, |_| Class::Ok);
+        let told = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let transactional = self.transaction.is_used();
         let queue = &mut self.parts[target.0].1;
         match queue.answered(first, answer.result, Instant::now(), transactional) {
             Some(Verdict::Done(batch, offset)) => self.delivered(target, &batch, offset),
             Some(Verdict::Again) => self.back_off(target, class),
             Some(Verdict::Split) => self.split(target, first),
+            Some(Verdict::Refused) => self.sort_out(target, first, &told, &answer.refused),
             Some(Verdict::Failed(batch, error)) => self.failed(target, &batch, error, &answer.refused),
             None => {}
         }
@@ -259,7 +261,7 @@ impl Producer {
         });
     }
 
-    fn failed(&mut self, target: Target, batch: &Sealed, error: Error, refused: &[(u32, String)]) {
+    pub(super) fn failed(&mut self, target: Target, batch: &Sealed, error: Error, refused: &[(u32, String)]) {
         self.buffered = self.buffered.saturating_sub(batch.encoded.bytes());
         self.transaction.fail(error.clone());
         let refused = refused.iter().map(|(place, why)| (batch.first + u64::from(*place), why.clone()));

@@ -47,6 +47,8 @@ pub(super) enum Verdict {
     Again,
     /// It goes again in two halves.
     Split,
+    /// The broker refuses some of its records; it waits at the front, to be sorted out.
+    Refused,
     /// It is not in the log, or nobody knows.
     Failed(Sealed, Error),
 }
@@ -65,13 +67,17 @@ pub(super) struct Queue {
     settled: bool,
     /// Another identity takes over as soon as nothing is in flight.
     renew: bool,
+    /// Records that the broker refuses are taken out, and the others go on.
+    sorts_out: bool,
+    /// Records were taken out: as soon as nothing is in flight, the batches from this one on are numbered anew, from here on.
+    rewind: Option<(u64, i32)>,
     /// Not to be tried before.
     pub(super) not_before: Option<Instant>,
     pub(super) failures: u32,
 }
 
 impl Queue {
-    pub(super) fn new(identity: Identity) -> Self {
+    pub(super) fn new(identity: Identity, sorts_out: bool) -> Self {
         Self {
             open: None,
             waiting: VecDeque::new(),
@@ -81,6 +87,8 @@ impl Queue {
             next_sequence: 0,
             settled: false,
             renew: false,
+            sorts_out,
+            rewind: None,
             not_before: None,
             failures: 0,
         }
@@ -105,6 +113,7 @@ impl Queue {
         self.next_sequence = 0;
         self.settled = false;
         self.renew = false;
+        self.rewind = None;
         for batch in &mut self.waiting {
             batch.sequence = None;
         }
@@ -125,6 +134,7 @@ impl Queue {
         if self.renew || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
+        self.rewound()?;
         let front = self.waiting.front_mut()?;
         let is_retry = front.sequence.is_some();
         // Before the first acknowledgement the log takes any number for the first one: only one may be under way.
@@ -144,6 +154,18 @@ impl Queue {
         let Identity { producer_id, epoch } = self.identity;
         let stamp = Stamp { producer_id, producer_epoch: epoch, base_sequence, is_transactional: txn };
         Some((&front.encoded, stamp))
+    }
+
+    /// Numbers anew what follows records that were taken out, once nothing is in flight: the log has taken nothing of it, for its
+    /// numbers left a gap. `None` while something is.
+    fn rewound(&mut self) -> Option<()> {
+        let Some((first, sequence)) = self.rewind else { return Some(()) };
+        if !self.in_flight.is_empty() {
+            return None;
+        }
+        self.waiting.iter_mut().filter(|it| it.first >= first).for_each(|it| it.sequence = None);
+        (self.next_sequence, self.rewind) = (sequence, None);
+        Some(())
     }
 
     /// The batch of [`Self::sendable`] is under way; returns the number it is answered by.
@@ -175,11 +197,20 @@ impl Queue {
             self.put_back(batch);
             return Some(Verdict::Split);
         }
+        if self.sorts_out && code.is_about_records() {
+            // Batches behind it may be refused before their numbers are looked at, so the first of all counts.
+            let sequence = batch.sequence.expect("it was sent");
+            if self.rewind.is_none_or(|(earlier, _)| first < earlier) {
+                self.rewind = Some((first, sequence));
+            }
+            self.put_back(batch);
+            return Some(Verdict::Refused);
+        }
         let lost_count =
             matches!(code, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID)
                 || code == ErrorCode::INVALID_PRODUCER_EPOCH;
         let behind_a_failure = code == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
-            && (self.renew || self.precedes(first) || !self.is_next(&batch));
+            && (self.renew || self.rewind.is_some() || self.precedes(first) || !self.is_next(&batch));
         let again = behind_a_failure
             || (lost_count && !transactional)
             || error.class().is_transient() && error.class() != Class::Ok;
@@ -223,6 +254,13 @@ impl Queue {
         self.waiting.remove(at)
     }
 
+    /// Puts what is left of a batch in its place: records, each run with the number of its first one.
+    pub(super) fn put_rest(&mut self, whole: &Sealed, rest: Vec<(u64, Encoded)>) {
+        for (first, encoded) in rest {
+            self.put_back(Sealed { encoded, first, deadline: whole.deadline, sequence: None });
+        }
+    }
+
     /// Puts the halves of a batch in its place.
     pub(super) fn put_halves(&mut self, whole: &Sealed, halves: [Encoded; 2]) {
         let [one, two] = halves;
@@ -250,6 +288,7 @@ impl Queue {
     /// Gives up everything that is not under way; returns how many bytes that were.
     pub(super) fn discard(&mut self) -> usize {
         self.renew = true;
+        self.rewind = None;
         let open = self.open.take().map_or(0, |open| open.builder.bytes());
         open + self.waiting.drain(..).map(|batch| batch.encoded.bytes()).sum::<usize>()
     }
@@ -269,7 +308,7 @@ mod tests {
     const ME: Identity = Identity { producer_id: 7, epoch: 0 };
 
     fn queue(batches: u64) -> Queue {
-        let mut queue = Queue::new(ME);
+        let mut queue = Queue::new(ME, false);
         for first in 0..batches {
             let mut builder = BatchBuilder::with_capacity(10);
             builder.push(0, None, Some(b"x"), &[]);
@@ -360,6 +399,26 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_record_that_is_taken_out_is_numbered_anew_when_nothing_is_under_way() {
+        let mut queue = queue(6);
+        queue.sorts_out = true;
+        send(&mut queue);
+        answer(&mut queue, 0, 0);
+        assert_eq!(send(&mut queue).len(), 5);
+        // The fourth is refused before its number is looked at, then the second is.
+        assert!(matches!(answer(&mut queue, 4, 87), Verdict::Refused));
+        assert!(queue.take_front(4).is_some());
+        assert!(matches!(answer(&mut queue, 1, 0), Verdict::Done(..)));
+        assert!(matches!(answer(&mut queue, 2, 32), Verdict::Refused));
+        assert!(queue.take_front(2).is_some());
+        assert!(matches!(answer(&mut queue, 3, 45), Verdict::Again));
+        assert!(send(&mut queue).is_empty(), "one is still under way");
+        assert!(matches!(answer(&mut queue, 5, 45), Verdict::Again));
+        assert!(!queue.wants_identity(), "the numbers are good");
+        assert_eq!(send(&mut queue), [(2, 0), (3, 0)], "in the places of those that are gone");
+    }
+
+    #[test]
     fn in_a_transaction_lost_numbers_are_a_failure() {
         let mut queue = queue(1);
         send(&mut queue);
@@ -380,7 +439,7 @@ mod tests {
 
     #[test]
     fn the_halves_of_a_batch_keep_its_numbers() {
-        let mut queue = Queue::new(ME);
+        let mut queue = Queue::new(ME, false);
         let encoded = |count: i32| {
             let mut builder = BatchBuilder::with_capacity(10);
             (0..count).for_each(|_| builder.push(0, None, Some(b"x"), &[]));

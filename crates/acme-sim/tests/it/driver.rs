@@ -203,6 +203,7 @@ impl World {
             errors: Policy::Stop,
             lanes: 2,
             interval: Duration::from_millis(2),
+            halved: 0,
             store: Arc::new(LocalStore::new(Arc::new(self.disk.clone()), "state".into(), writer.to_owned())),
             writer: Writer(writer.to_owned()),
             worker: "worker".to_owned(),

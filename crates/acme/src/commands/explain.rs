@@ -180,8 +180,10 @@ impl Text<'_> {
             .collect();
         let sinks = self.pipeline.spec.destinations.iter().zip(&self.pipeline.sinks).enumerate();
         let added: Vec<&str> = sinks
-            .filter(|(index, (_, parts))| {
-                parts.change == Change::Append && self.delivery(*index) == Delivery::ExactlyOnce
+            .filter(|(index, (item, parts))| {
+                // A topic shows every record that was ever written.
+                let is_topic = std::ptr::eq(item.spec, connector_kafka::DESTINATION.spec);
+                (is_topic || parts.change == Change::Append) && self.delivery(*index) == Delivery::ExactlyOnce
             })
             .map(|(_, (item, _))| item.name.as_str())
             .collect();

@@ -37,6 +37,8 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a destination may take for what was read when the run was asked to end. With what it takes to leave a call that
 /// does not return, it stays below the ten seconds after which supervisors kill.
 const DRAIN_MAX: Duration = Duration::from_secs(7);
+/// After these a run goes on by itself, from its last commit.
+const RESUMED: [&codes::Code; 3] = [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS, &codes::EPOCH_TOO_LONG];
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 impl Run {
@@ -132,13 +134,11 @@ async fn carry_on(
 ) -> Result<Summary, Vec<Diagnostic>> {
     let (stats, clock, worker) = (job.stats.clone(), job.clock.clone(), job.worker.clone());
     // The changes since a row came last. One that comes twice among them is not mended by planning again.
-    let (mut changes, mut rows) = (BTreeSet::new(), 0);
+    let (mut changes, mut rows, mut halved) = (BTreeSet::new(), 0, 0);
     let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
         let changed = match run(job, asked.clone()).await {
-            Err(diagnostic) if [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS].contains(&diagnostic.code) => {
-                diagnostic
-            }
+            Err(diagnostic) if RESUMED.contains(&diagnostic.code) => diagnostic,
             result => return result.map_err(|diagnostic| vec![diagnostic]),
         };
         if stats.rows_in() > rows {
@@ -146,18 +146,25 @@ async fn carry_on(
             changes.clear();
             backoff = Backoff::new(u64::from(std::process::id()));
         }
-        let lost = *changed.code == codes::LOST_SPLITS;
-        let wait = if lost {
-            backoff.wait()
-        } else {
+        let altered = *changed.code == codes::SCHEMA_CHANGED;
+        let wait = if altered {
             changes.insert(changed.message.clone()).then_some(Duration::ZERO)
+        } else {
+            backoff.wait()
         };
+        halved += u32::from(*changed.code == codes::EPOCH_TOO_LONG);
         let Some(wait) = wait else { return Err(vec![changed]) };
         failpoint("run.changed");
         if *asked.borrow() != Stop::No {
             return Ok(Summary { complete: false });
         }
-        let going_on = if lost { "joining the group again" } else { "going on with the table as it is now" };
+        let going_on = match changed.code {
+            _ if altered => "going on with the table as it is now",
+            code if *code == codes::EPOCH_TOO_LONG => {
+                "going on from the last commit, in epochs of half the length"
+            }
+            _ => "joining the group again",
+        };
         note(&format!("{name}: {}; {going_on}\n", changed.message));
         tokio::time::sleep(wait).await;
         job = match planned(asked.clone(), &again, &worker).await {
@@ -170,7 +177,7 @@ async fn carry_on(
         };
         failpoint("run.planned");
         // One run to whoever watches it.
-        (job.stats, job.clock) = (stats.clone(), clock.clone());
+        (job.stats, job.clock, job.halved) = (stats.clone(), clock.clone(), halved);
     }
 }
 

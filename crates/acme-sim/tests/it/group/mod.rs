@@ -63,6 +63,7 @@ impl World {
             errors: Policy::Stop,
             lanes: 1,
             interval: Duration::from_millis(3),
+            halved: 0,
             store: Arc::new(LocalStore::new(Arc::new(SimDisk::default()), "state".into(), writer.to_owned())),
             writer: Writer(writer.to_owned()),
             worker: worker.to_owned(),

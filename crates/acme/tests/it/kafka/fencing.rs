@@ -1,10 +1,9 @@
 //! Transactions of the dead: readers wait for the end of a session, never for the time-out of a transaction.
 
 use super::{World, faults};
-use crate::harness::{stop, text};
+use crate::lives::{Life, until};
 use acme_kafka::Client;
-use std::process::Child;
-use std::time::{Duration, Instant};
+use acme_kafka::admin::ONGOING;
 
 /// Transactions that nobody ends stay open for a quarter of an hour.
 const COPY: &str = r#"
@@ -16,18 +15,6 @@ destinations:
   - {type: kafka, name: out, BROKERS, topic: out, properties: {transaction.timeout.ms: "900000"}}
 settings: {checkpoint: {interval: 50ms}}
 "#;
-
-/// Far below the time-out of the transaction, far above a session's on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 struct Copies {
     world: World,
@@ -42,7 +29,6 @@ impl Copies {
         world.topic("in", 4);
         world.topic("out", 2);
         world.pipeline("p.yaml", COPY);
-        std::fs::create_dir_all(world.place.path("held")).expect("it can be made");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let config = acme_kafka::Config::new([world.kafka.bootstrap()]);
         let client = runtime.block_on(Client::connect(config)).expect("it listens");
@@ -57,18 +43,21 @@ impl Copies {
     }
 
     /// A worker that dies where it has written rows, and perhaps sent offsets, in a transaction that is open.
-    fn dies_at(&mut self, phase: &str) {
-        let mark = self.world.place.path("held").join(phase);
-        let mut command = self.world.run("p.yaml");
-        command.env("ACME_FAILPOINTS", format!("{}:{phase}@2", mark.parent().expect("it has one").display()));
-        let mut victim = command.spawn().expect("the binary runs");
+    fn dies_at(&mut self, phase: &str, worker: u32) {
+        let mut victim = self.life(&format!("{phase}@2"));
+        let mark = self.world.place.path("marks").join(phase);
         until("the worker is held", || {
             self.write();
+            assert!(victim.is_alive(), "{}", victim.last_words());
             mark.exists()
         });
-        victim.kill().expect("it is killed");
-        victim.wait().expect("it is gone");
+        assert_eq!(self.transaction(worker), ONGOING);
+        victim.kill();
         std::fs::remove_file(mark).expect("it is there");
+    }
+
+    fn life(&self, points: &str) -> Life {
+        Life::start(&self.world.place, "p.yaml", &[], points)
     }
 
     /// What the coordinator says of the transactions of the worker with this number.
@@ -90,24 +79,24 @@ impl Copies {
 #[test]
 fn what_a_dead_worker_had_open_is_ended_by_the_others_or_by_its_next_life() {
     let mut copies = Copies::start();
+<<<<<<< HEAD
     let steady: Child = copies.world.run("p.yaml").spawn().expect("the binary runs");
+=======
+    let steady = copies.life("");
+>>>>>>> kfence
     until("the first worker has its place", || {
         copies.world.place.path("state/copy/workers/0/worker").exists()
     });
     for phase in ["epoch.prepared", "kafka.offsets_sent"] {
-        copies.dies_at(phase);
-        assert_eq!(copies.transaction(1), "Ongoing", "nobody has missed it yet");
-        until("the other worker ends it", || copies.transaction(1) != "Ongoing");
+        copies.dies_at(phase, 1);
+        until("the other worker ends it", || copies.transaction(1) != ONGOING);
         copies.write();
         copies.all_arrives();
     }
-    let output = stop(steady);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    steady.stop();
     // Alone: nobody else is there to end it, but the worker has the same name again.
-    copies.dies_at("kafka.offsets_sent");
-    assert_eq!(copies.transaction(0), "Ongoing");
-    let again = copies.world.run("p.yaml").spawn().expect("the binary runs");
+    copies.dies_at("kafka.offsets_sent", 0);
+    let again = copies.life("");
     copies.all_arrives();
-    let output = stop(again);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    again.stop();
 }

@@ -2,7 +2,9 @@
 
 mod exactly_once;
 mod fencing;
+mod progress;
 mod records;
+mod refused;
 mod workers;
 
 use crate::harness::Place;
