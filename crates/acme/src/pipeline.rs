@@ -127,7 +127,6 @@ impl Pipeline {
             && (self.beside().is_some() || self.alone().is_none())
     }
 
-<<<<<<< HEAD
     /// The group whose members its workers are, where several may run at once.
     pub(crate) fn group(&mut self) -> Option<String> {
         let is_shared = self.is_shared();
@@ -135,10 +134,7 @@ impl Pipeline {
         Some(shared.membership().borrow().group.clone())
     }
 
-    /// The destination in whose transaction it commits: a database's own, or that of a topic beside the shared topics that it reads.
-=======
     /// The destination in whose transaction it commits: a database's own, or that of a topic.
->>>>>>> kfence
     pub(crate) fn holder(&mut self) -> Option<usize> {
         if self.is_shared() { self.beside() } else { self.alone() }
     }

@@ -79,11 +79,7 @@ impl Copies {
 #[test]
 fn what_a_dead_worker_had_open_is_ended_by_the_others_or_by_its_next_life() {
     let mut copies = Copies::start();
-<<<<<<< HEAD
-    let steady: Child = copies.world.run("p.yaml").spawn().expect("the binary runs");
-=======
     let steady = copies.life("");
->>>>>>> kfence
     until("the first worker has its place", || {
         copies.world.place.path("state/copy/workers/0/worker").exists()
     });
