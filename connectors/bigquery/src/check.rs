@@ -83,8 +83,8 @@ pub(crate) fn no_dataset(settings: &Settings, name: &Name) -> Diagnostic {
         "the dataset {}.{} does not exist, or the account may not see it",
         name.project, name.dataset
     );
-    let help = format!("run: bq mk --dataset {}:{}; or correct `table`", name.project, name.dataset);
-    settings.user(message, help).at(&settings.at_table)
+    let help = format!("run: bq mk --dataset {}:{}; or correct the name", name.project, name.dataset);
+    settings.user(message, help).at(&settings.at_dataset)
 }
 
 pub(crate) fn no_table(settings: &Settings, name: &Name) -> Diagnostic {

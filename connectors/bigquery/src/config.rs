@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) storage: Option<String>,
     pub(crate) at: Place,
     pub(crate) at_table: Place,
+    pub(crate) at_dataset: Place,
     pub(crate) at_key: Place,
     pub(crate) item: String,
 }
@@ -64,14 +65,7 @@ impl Settings {
             config.blame(key, Diagnostic::new(&codes::BAD_VALUE, message).help(help))
         };
         let given = |key: &str| config.text(key).filter(|text| !text.is_empty()).cloned();
-        let text = config.text("table").expect("required");
-        let (dataset_project, dataset, table) = parts(text).ok_or_else(|| {
-            fault(
-                "table",
-                format!("\"{text}\" names no table"),
-                "write it as DATASET.TABLE or PROJECT.DATASET.TABLE",
-            )
-        })?;
+        let (dataset_project, dataset, table) = named(config)?;
         let (mode, insert_all, key) = manner(config, context.batch_mode)?;
         let size = *config.int("batch_bytes").expect("it has a default");
         let duration = |key| u64::try_from(*config.int(key).expect("it has a default")).unwrap_or(0);
@@ -117,6 +111,9 @@ impl Settings {
             storage: storage.map(address),
             at: config.at.clone(),
             at_table: config.place("table").clone(),
+            at_dataset: config
+                .place(if config.get("dataset").is_some() { "dataset" } else { "table" })
+                .clone(),
             at_key: config.place("key").clone(),
             item: context.item.to_string(),
         })
@@ -178,6 +175,32 @@ fn manner(config: &Config, batch_mode: bool) -> Result<(Mode, bool, Vec<String>)
     Ok((mode, insert_all, key))
 }
 
+/// Project, dataset and table, whose dataset may be a key of its own.
+fn named(config: &Config) -> Result<(Option<String>, String, String), Diagnostic> {
+    let fault = |key, message: String, help: &'static str| {
+        config.blame(key, Diagnostic::new(&codes::BAD_VALUE, message).help(help))
+    };
+    let table = config.text("table").expect("required");
+    let Some(dataset) = config.text("dataset") else {
+        return parts(table).ok_or_else(|| {
+            let help = "write it as DATASET.TABLE or PROJECT.DATASET.TABLE, or say the dataset as `dataset`";
+            fault("table", format!("\"{table}\" names no table of a dataset"), help)
+        });
+    };
+    if parts(&format!("{dataset}.t")).is_none() {
+        let help = "write it as DATASET or PROJECT.DATASET";
+        return Err(fault("dataset", format!("\"{dataset}\" names no dataset"), help));
+    }
+    if table.contains('.') && parts(table).is_some() {
+        let message = format!("`table` names a dataset too: \"{table}\"");
+        return Err(fault("dataset", message, "leave `dataset` out, or write the table's name alone"));
+    }
+    let named = parts(&format!("{dataset}.{table}")).filter(|_| !table.contains('.'));
+    named.ok_or_else(|| {
+        fault("table", format!("\"{table}\" names no table"), "write the table's name, as in `orders`")
+    })
+}
+
 /// Project, dataset and table.
 fn parts(text: &str) -> Option<(Option<String>, String, String)> {
     let mut parts = text.rsplitn(3, '.');
@@ -198,4 +221,38 @@ fn parts(text: &str) -> Option<(Option<String>, String, String)> {
 fn address(text: String) -> String {
     let text = if text.contains("://") { text } else { format!("http://{text}") };
     text.trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use acme_types::{Value, ValueKind};
+
+    #[test]
+    fn a_dataset_is_part_of_the_table_or_a_key_of_its_own() {
+        let at = || Place { file: "p.yaml".into(), line: 1, column: 1 };
+        let said = |keys: &[(&'static str, &str)]| {
+            let value = |text: &str| Value { kind: ValueKind::Text(text.to_owned()), at: at() };
+            let config =
+                Config { values: keys.iter().map(|(key, text)| (*key, value(text))).collect(), at: at() };
+            match named(&config) {
+                Ok((project, dataset, table)) => format!("{} {dataset} {table}", project.unwrap_or_default()),
+                Err(fault) => fault.message,
+            }
+        };
+        for (keys, says) in [
+            (&[("table", "d.t")][..], " d t"),
+            (&[("table", "p-1.d.t")], "p-1 d t"),
+            (&[("table", "t"), ("dataset", "d")], " d t"),
+            (&[("table", "t"), ("dataset", "p-1.d")], "p-1 d t"),
+            (&[("table", "t")], "\"t\" names no table of a dataset"),
+            (&[("table", "e.t"), ("dataset", "d")], "`table` names a dataset too: \"e.t\""),
+            (&[("table", "t"), ("dataset", "d-1")], "\"d-1\" names no dataset"),
+            (&[("table", "t"), ("dataset", "")], "\"\" names no dataset"),
+            (&[("table", ""), ("dataset", "d")], "\"\" names no table"),
+            (&[("table", "a.b.c.d.t*"), ("dataset", "d")], "\"a.b.c.d.t*\" names no table"),
+        ] {
+            assert_eq!(said(keys), says, "{keys:?}");
+        }
+    }
 }

@@ -32,7 +32,12 @@ static SPEC: Spec = Spec {
     role: Role::Destination,
     summary: "Writes rows to a table of BigQuery, each exactly once, and applies updates and deletes by key.",
     fields: &[
-        Field::required("table", Kind::Text, "The table as `DATASET.TABLE` or `PROJECT.DATASET.TABLE`."),
+        Field::required(
+            "table",
+            Kind::Text,
+            "The table as `DATASET.TABLE` or `PROJECT.DATASET.TABLE`; its name alone where there is a `dataset`.",
+        ),
+        Field::optional("dataset", Kind::Text, "The table's dataset, as `DATASET` or `PROJECT.DATASET`."),
         Field::defaulted(
             "project",
             Kind::Text,

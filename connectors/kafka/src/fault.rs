@@ -33,6 +33,13 @@ pub(crate) fn fault(what: &str, error: &Error) -> Diagnostic {
                 "check `brokers`, that a broker of Kafka listens there and can be reached from here, and `security.protocol` under \
                  `properties`: a listener that wants TLS or a login closes other connections",
             ),
+        _ if error.code().is_some_and(|code| code.name() == "FENCED_INSTANCE_ID") => {
+            // Most likely it has come for good. Were it a copy of this worker's state, both would fence each other for ever.
+            Diagnostic::new(&LOST_SPLITS, text).help(
+                "another worker of the same name has joined: where a state directory was copied, remove the files \
+                 `workers/*/worker` from the copy",
+            )
+        }
         _ => match error.class() {
             Class::Fence | Class::Rejoin => Diagnostic::new(&LOST_SPLITS, text),
             Class::Fatal => match error.code().and_then(grant) {

@@ -128,6 +128,13 @@ impl Pipeline {
             && (self.beside().is_some() || self.alone().is_none())
     }
 
+    /// The group whose members its workers are, where several may run at once.
+    pub(crate) fn group(&mut self) -> Option<String> {
+        let is_shared = self.is_shared();
+        let shared = self.sources.first_mut().filter(|_| is_shared)?.source.shared()?;
+        Some(shared.membership().borrow().group.clone())
+    }
+
     /// The destination in whose transaction it commits: a database's own, or that of a topic.
     pub(crate) fn holder(&mut self) -> Option<usize> {
         if self.is_shared() { self.beside() } else { self.alone() }

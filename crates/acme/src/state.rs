@@ -65,8 +65,8 @@ impl Known {
             let (file, checkpoints) = (std::path::absolute(file)?, std::path::absolute(checkpoints)?);
             let known = Self { format: KNOWN_FORMAT, file, checkpoints };
             let text = serde_json::to_string(&known).map_err(io::Error::other)?;
-            // Whole or not at all.
-            let temporary = directory.join(format!(".{KNOWN}"));
+            // Whole or not at all, by each of the workers that start at the same time.
+            let temporary = directory.join(format!(".{KNOWN}-{}", random()));
             fs::write(&temporary, text)?;
             fs::rename(&temporary, directory.join(KNOWN))
         };
@@ -234,5 +234,26 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => Err(fault(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_start_at_the_same_time_all_note_where_the_pipeline_is() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let note = || {
+            for _ in 0..100 {
+                Known::note(directory.path(), "p.yaml", Path::new("checkpoints")).expect("it is noted");
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..4).for_each(|_| {
+                scope.spawn(note);
+            });
+        });
+        assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing else is left");
     }
 }

@@ -5,10 +5,10 @@ use super::topics::{Topics, Which};
 use super::{KafkaSource, unopened};
 use crate::fault::{denied, fault};
 use crate::settings::Cluster;
-use acme_connect::{Membership, Pending, Read, SharedSource};
+use acme_connect::{Membership, Pending, Read, SharedSource, failpoint};
 use acme_kafka::admin::Operation;
 use acme_kafka::group::{
-    Committed, Event, Member, MemberOptions, OffsetAndMetadata, Revocation, Subscription,
+    Committed, Event, Member, MemberOptions, OffsetAndMetadata, Protocol, Revocation, Subscription,
 };
 use acme_kafka::{At, Client, ErrorCode, TopicPartition};
 use acme_types::codes::LOST_SPLITS;
@@ -124,8 +124,14 @@ impl Group {
         }
     }
 
-    fn join(&mut self, client: &Client) {
-        let member = Member::join(client, self.options.clone());
+    /// A worker that died and starts again takes its former life's place at once, rather than wait for the end of that one's
+    /// session; so its name is that of a static member. With KIP-848 such a place is given only after that session.
+    fn join(&mut self, client: &Client, worker: &str) {
+        let mut options = self.options.clone();
+        if options.instance_id.is_none() && matches!(options.protocol, Protocol::Classic(_)) {
+            (options.instance_id, options.stays) = (Some(format!("acme-{worker}")), false);
+        }
+        let member = Member::join(client, options);
         let (mut identities, told) = (member.identities(), self.who.clone());
         let follow = async move {
             loop {
@@ -164,6 +170,7 @@ impl KafkaSource {
                 Ok(None)
             }
             Event::Revoking { partitions, done } => {
+                failpoint("kafka.revoking");
                 self.fetcher.as_mut().ok_or_else(unopened)?.revoke(&partitions);
                 for partition in &partitions {
                     self.group.given.remove(partition);
@@ -222,6 +229,7 @@ impl KafkaSource {
         }
         self.group.given.clear();
         self.group.settled = true;
+        failpoint("kafka.assigned");
         let place = |(partition, (offset, epoch)): (&TopicPartition, &(i64, i32))| {
             let place = Place { offset: *offset, epoch: *epoch, topic: self.topic_id(&partition.topic) };
             (split(partition), place.position())
@@ -310,7 +318,8 @@ impl SharedSource for KafkaSource {
             // So that there is a fetcher to wait for.
             self.begin(&client, &BTreeMap::new());
             // By its client id the others see which worker the member is.
-            self.group.join(&self.cluster.connect_as(worker).await?);
+            let client = self.cluster.connect_as(worker).await?;
+            self.group.join(&client, worker);
             Ok(())
         })
     }

@@ -21,9 +21,10 @@ pub(crate) enum Which {
     Matching(Regex),
 }
 
+const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
+
 impl Topics {
     pub(crate) fn of(config: &Config) -> Result<Self, Diagnostic> {
-        const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
         let given: Vec<&str> = KEYS.into_iter().filter(|key| config.get(key).is_some()).collect();
         let at = config.place(given.first().unwrap_or(&KEYS[0])).clone();
         match given.as_slice() {
@@ -127,6 +128,6 @@ fn unknown(name: &str, cluster: &Metadata) -> Diagnostic {
         Some(error) => format!("topic \"{name}\" cannot be read: {}", error.message()),
         None => format!("the cluster has no topic \"{name}\""),
     };
-    let help = "`acme topics list` shows the topics; `acme topics create` makes one";
+    let help = format!("`acme topics list` shows the topics; `acme topics create {name}` makes this one");
     Diagnostic::new(&REMOTE, message).help(help)
 }

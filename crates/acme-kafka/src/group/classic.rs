@@ -49,6 +49,8 @@ pub(super) struct Task {
     topics: BTreeSet<Arc<str>>,
     /// What the member claimed to hold in the last join.
     claimed: BTreeSet<TopicPartition>,
+    /// A static member has just come, or come back.
+    is_new: bool,
     /// Partitions per topic at the last assignment, if this member made it.
     counts: Option<BTreeMap<Arc<str>, i32>>,
     /// Since when nothing but failures come.
@@ -72,6 +74,7 @@ impl Task {
             generation: -1,
             topics: BTreeSet::new(),
             claimed: BTreeSet::new(),
+            is_new: options.instance_id.is_some(),
             counts: None,
             failing: None,
         }
@@ -132,8 +135,36 @@ impl Task {
         let Some(target) = self.sync(&joined).await? else { return Ok(Turn::Leave) };
         let identity = (self.member_id.clone(), self.generation);
         self.shared.aim(target.clone(), identity, self.options.revoked_until());
-        let moving = !self.claimed.is_subset(&target);
+        let Some(gaps) = self.shared.clone().attend(self.has_gaps()).await else { return Ok(Turn::Leave) };
+        self.is_new = false;
+        let moving = gaps || !self.claimed.is_subset(&target);
         self.stay(|shared| moving && shared.is_settled(), false).await
+    }
+
+    /// A static member that comes back gets what it had in the group's present generation, and no rebalance is made for it. What its
+    /// former life was about to give away is nobody's then: whether there is such a partition.
+    async fn has_gaps(&self) -> bool {
+        if !self.is_new || !self.is_cooperative() {
+            return false;
+        }
+        // A rebalance that is not needed does no harm.
+        let found = tokio::time::timeout(self.options.heartbeat_interval, self.find_gaps()).await;
+        !matches!(found, Ok(Ok(false)))
+    }
+
+    async fn find_gaps(&self) -> Result<bool> {
+        let Some(group) = self.client.describe_group(&self.options.group).await? else { return Ok(true) };
+        if group.state != "Stable" {
+            // A rebalance is under way.
+            return Ok(false);
+        }
+        let given: BTreeSet<TopicPartition> =
+            group.members.into_iter().flat_map(|member| member.assigned).collect();
+        let counts = self.count(&self.topics).await?;
+        let mut all = counts
+            .iter()
+            .flat_map(|(topic, count)| (0..*count).map(|number| TopicPartition::new(topic.clone(), number)));
+        Ok(all.any(|partition| !given.contains(&partition)))
     }
 
     fn is_cooperative(&self) -> bool {
@@ -342,12 +373,14 @@ impl Task {
         ErrorCode(response.error_code).check(what)
     }
 
-    /// Lets the others have our partitions at once. A static member does not say goodbye.
+    /// Lets the others have our partitions at once. A static member that stays does not say goodbye.
     async fn leave(&self) {
-        if self.member_id.is_empty() || self.options.instance_id.is_some() {
+        if self.member_id.is_empty() || !self.shared.is_leaving_for_good() {
             return;
         }
+        // With its id: under the same name somebody else may have come since.
         let member = MemberIdentity::default().with_member_id(text(&self.member_id));
+        let member = member.with_group_instance_id(self.instance());
         let member = member.with_reason(Some(text("the member has ended")));
         let request = LeaveGroupRequest::default().with_group_id(self.group()).with_members(vec![member]);
         farewell(self.send(&request, MARGIN)).await;

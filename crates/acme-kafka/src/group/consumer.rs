@@ -292,7 +292,7 @@ impl Task {
 
     async fn leave(&mut self) {
         if self.epoch > JOINING {
-            self.epoch = if self.options.instance_id.is_some() { AWAY_FOR_A_WHILE } else { LEAVING };
+            self.epoch = if self.shared.is_leaving_for_good() { LEAVING } else { AWAY_FOR_A_WHILE };
             let request = self.bare().with_rebalance_timeout_ms(-1);
             farewell(self.send(&request)).await;
         }

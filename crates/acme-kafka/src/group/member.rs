@@ -161,10 +161,14 @@ impl Member {
         format!("offset commit of group {}", self.options.group)
     }
 
-    /// Leaves the group, so that others get the partitions at once. A static member only goes silent, and keeps them for
-    /// its session.
+    /// Leaves the group, so that others get the partitions at once. A static member that [`MemberOptions::stays`] only goes
+    /// silent, and keeps them for its session; so does each that is dropped.
     pub async fn leave(mut self) {
-        self.shared.lock().leaving = true;
+        {
+            let mut state = self.shared.lock();
+            (state.leaving, state.for_good) =
+                (true, self.options.instance_id.is_none() || !self.options.stays);
+        }
         self.shared.work.notify_one();
         if let Some(task) = self.task.take() {
             // After that the coordinator notices by itself.
@@ -175,7 +179,11 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.shared.lock().leaving = true;
+        {
+            let mut state = self.shared.lock();
+            state.leaving = true;
+            state.for_good |= self.options.instance_id.is_none();
+        }
         self.shared.work.notify_one();
     }
 }
@@ -232,6 +240,8 @@ struct State {
     losses: u64,
     failed: Option<Error>,
     leaving: bool,
+    /// The others are to have the partitions at once.
+    for_good: bool,
 }
 
 impl State {
@@ -345,6 +355,11 @@ impl Shared {
 
     pub(super) fn is_leaving(&self) -> bool {
         self.lock().leaving
+    }
+
+    /// Whether the others are to have the partitions at once, when the member leaves.
+    pub(super) fn is_leaving_for_good(&self) -> bool {
+        self.lock().for_good
     }
 
     /// Waits for an answer that may take long, and does meanwhile what time and the owner ask for. Nothing if the owner

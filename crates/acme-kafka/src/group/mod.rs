@@ -98,6 +98,9 @@ pub struct MemberOptions {
     pub protocol: Protocol,
     /// A name that outlives the process: a restart within `session_timeout` keeps the partitions (KIP-345).
     pub instance_id: Option<String>,
+    /// A static member that leaves keeps its partitions for its session, as Kafka's own clients do. Otherwise the others get
+    /// them at once, and only a death is waited for.
+    pub stays: bool,
     /// After how much silence the coordinator gives a member up. The classic protocol only: with KIP-848 the broker
     /// decides.
     pub session_timeout: Duration,
@@ -121,6 +124,7 @@ impl MemberOptions {
             subscription,
             protocol: Protocol::Classic(vec![Assignor::CooperativeSticky]),
             instance_id: None,
+            stays: true,
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             rebalance_timeout: Duration::from_secs(300),

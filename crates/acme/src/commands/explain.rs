@@ -18,8 +18,8 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let mut pipeline = pipeline::load(&self.file)?;
-        let holder = pipeline.holder();
-        print(&Text { pipeline: &pipeline, holder, out: String::new() }.whole());
+        let (holder, group) = (pipeline.holder(), pipeline.group());
+        print(&Text { pipeline: &pipeline, holder, group, out: String::new() }.whole());
         Ok(())
     }
 }
@@ -28,6 +28,8 @@ struct Text<'a> {
     pipeline: &'a Pipeline,
     /// The destination in whose transaction the pipeline commits.
     holder: Option<usize>,
+    /// The group that its workers are in, and that keeps its progress.
+    group: Option<String>,
     out: String,
 }
 
@@ -52,6 +54,13 @@ impl Text<'_> {
             "\ncommit      every {}, where something moved",
             crate::table::short_time(interval.cast_unsigned())
         ));
+        if let (Some(group), Some(source)) = (self.group.take(), spec.sources.first()) {
+            self.line(format_args!("progress    the committed offsets of the group \"{group}\""));
+            self.line(format_args!(
+                "workers     those that run this file share the partitions of \"{}\"",
+                source.name
+            ));
+        }
         let policy = match spec.settings.errors {
             ErrorPolicy::Stop => "stop in front of it".to_owned(),
             ErrorPolicy::Skip => "skip and count it".to_owned(),

@@ -14,7 +14,7 @@ fn the_reference_is_what_the_program_says_of_itself() {
 }
 
 #[test]
-fn the_guides_pipeline_stands_as_the_guide_has_it() {
+fn the_guides_pipelines_stand_as_the_guide_has_them() {
     assert_eq!(
         include_str!("../../../../examples/realtime-users.yaml"),
         r#"name: realtime-users
@@ -41,6 +41,35 @@ destinations:
   - type: elasticsearch
     index: users
     id_field: id
+"#
+    );
+    assert_eq!(
+        include_str!("../../../../examples/kafka-events.yaml"),
+        r#"name: kafka-events
+mode: streaming
+
+sources:
+  - type: kafka
+    name: event_stream
+    brokers:
+      - kafka1:9092
+      - kafka2:9092
+      - kafka3:9092
+    topic: user-events
+    group_id: acme-consumer
+    format: json
+    start_offset: latest
+
+transforms:
+  - type: filter
+    condition: "event_type = 'purchase'"
+
+destinations:
+  - type: bigquery
+    dataset: realtime
+    table: purchases
+    write_mode: append
+    flush_interval: 10s
 "#
     );
 }

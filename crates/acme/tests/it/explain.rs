@@ -179,3 +179,31 @@ fn a_copy_that_may_be_made_again_is_named_where_rows_are_only_added() {
         explain("mode: cdc", "{type: elasticsearch, url: \"http://localhost:9200\", index: i, id_field: id}");
     assert!(!text.contains("copies are"), "{text}");
 }
+
+#[test]
+fn workers_of_a_group_are_told_of_with_what_keeps_their_progress() {
+    let place = Place::new();
+    place.write("kafka-events.yaml", include_str!("../../../../examples/kafka-events.yaml"));
+    expect![[r#"
+        pipeline kafka-events (streaming)
+
+        source event_stream (kafka)
+          yields    JSON documents
+          decodes   event_type as text; the document travels as it came
+
+        transform filter-1 (filter) ← event_stream
+          condition event_type = 'purchase'
+          state     none
+
+        destination bigquery-1 (bigquery) ← filter-1
+          receives  the original bytes of each document
+          promises  exactly once: rows are prepared and take effect with the commit
+
+        commit      every 1.0s, where something moved
+        progress    the committed offsets of the group "acme-consumer"
+        workers     those that run this file share the partitions of "event_stream"
+        bad rows    stop in front of it
+        end to end  exactly once
+    "#]]
+    .assert_eq(&place.acme_ok(&["explain", "kafka-events.yaml"]));
+}

@@ -16,6 +16,7 @@ mod files;
 mod garbage;
 mod harness;
 mod kafka;
+mod kafka_events;
 mod kafka_tools;
 mod kills;
 mod lives;

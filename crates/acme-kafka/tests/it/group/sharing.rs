@@ -181,6 +181,64 @@ async fn a_static_member_comes_back_to_its_partitions() {
 }
 
 #[tokio::test]
+async fn what_a_static_member_was_giving_away_when_it_died_is_not_left_to_nobody() {
+    let client = client().await;
+    let protocol = &protocols()[0];
+    let name = topic(&client, 4).await;
+    let group = group("giving", protocol);
+    let register = Register::default();
+    let bootstrap = NODE.bootstrap();
+    let named = |instance: &str| {
+        let mut options = options(&group, &[&name], protocol);
+        // Nothing that is waited for below can come of its end.
+        options.session_timeout = Duration::from_secs(600);
+        options.instance_id = Some(instance.to_owned());
+        options.stays = false;
+        options
+    };
+    let a = Worker::with("a", &bootstrap, named("one"), &register, Manner::Keeps);
+    register.wait(&[("a", 4)]).await;
+    let b = Worker::start("b", &bootstrap, named("two"), &register);
+    let asked = || async { (register.revoked(0) > 0).then_some(()) };
+    wait_until("a is asked to give some back", asked, || format!("{:?}", register.log())).await;
+    a.die().await;
+    let a = Worker::start("a", &bootstrap, named("one"), &register);
+    register.wait(&[("a", 2), ("b", 2)]).await;
+    // It does not stay: the others need not wait for the end of its session.
+    b.leave().await;
+    register.wait(&[("a", 4)]).await;
+    a.leave().await;
+}
+
+#[tokio::test]
+async fn static_members_come_back_at_once_though_another_one_does_not() {
+    let client = client().await;
+    let protocol = &protocols()[0];
+    let name = topic(&client, 6).await;
+    let group = group("back", protocol);
+    let register = Register::default();
+    let bootstrap = NODE.bootstrap();
+    let start = |name_of: &str| {
+        let mut options = options(&group, &[&name], protocol);
+        // Nothing that is waited for below can come of its end.
+        options.session_timeout = Duration::from_secs(600);
+        options.instance_id = Some(name_of.to_owned());
+        Worker::start(name_of, &bootstrap, options, &register)
+    };
+    let (a, b, c) = (start("a"), start("b"), start("c"));
+    register.wait(&[("a", 2), ("b", 2), ("c", 2)]).await;
+    a.die().await;
+    b.die().await;
+    c.die().await;
+    let a = start("a");
+    register.wait(&[("a", 2)]).await;
+    let b = start("b");
+    register.wait(&[("a", 2), ("b", 2)]).await;
+    a.leave().await;
+    b.leave().await;
+}
+
+#[tokio::test]
 async fn of_two_members_of_one_name_the_later_one_stays() {
     let client = client().await;
     let protocol = &protocols()[0];

@@ -80,6 +80,30 @@ fn partitions_are_shared_taken_over_and_found_when_they_are_added() {
 }
 
 #[test]
+fn a_worker_that_is_killed_and_starts_again_takes_its_place_at_once_and_one_that_ends_frees_it() {
+    let world = World::start();
+    world.topic("in", 4);
+    // Nothing that is waited for below can come of its end.
+    let pipeline = PIPELINE.replace("session.timeout.ms: \"3000\"", "session.timeout.ms: \"600000\"");
+    world.pipeline("p.yaml", &pipeline.replace("START", "earliest"));
+    let mut first = worker(&world);
+    until("one worker has all", || is_shared(&world, 1, 4, 4));
+    first.kill().expect("it is killed");
+    first.wait().expect("it is gone");
+    let first = worker(&world);
+    until("it has all again", || is_shared(&world, 1, 4, 4));
+    let mut second = worker(&world);
+    until("two workers share", || is_shared(&world, 2, 4, 2));
+    second.kill().expect("it is killed");
+    second.wait().expect("it is gone");
+    let second = worker(&world);
+    until("they share again", || is_shared(&world, 2, 4, 2));
+    assert!(stop(second).status.success());
+    until("the other has all", || is_shared(&world, 1, 4, 4));
+    assert!(stop(first).status.success());
+}
+
+#[test]
 fn start_offset_counts_once_for_all_workers_of_a_group() {
     let world = World::start();
     world.topic("in", 3);
