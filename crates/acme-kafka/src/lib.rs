@@ -22,6 +22,7 @@ pub mod produce;
 pub mod properties;
 pub mod records;
 mod wire;
+pub mod world;
 
 #[cfg(test)]
 mod damage;
@@ -34,3 +35,4 @@ pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
 pub use produce::{Delivery, Producer, ProducerOptions};
 pub use uuid::Uuid;
+pub use world::World;

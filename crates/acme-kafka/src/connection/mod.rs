@@ -15,6 +15,7 @@ pub use versions::ApiVersions;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::wire::{self, Frame, api_name};
+use crate::world::World;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ pub struct Connection {
 /// What the two tasks and the handle know.
 struct Shared {
     address: String,
+    world: World,
     pending: Mutex<Pending>,
     closed: watch::Sender<bool>,
 }
@@ -75,6 +77,7 @@ impl Connection {
     {
         let shared = Arc::new(Shared {
             address,
+            world: config.world.clone(),
             pending: Mutex::new(Pending::default()),
             closed: watch::Sender::new(false),
         });
@@ -107,7 +110,7 @@ impl Connection {
     /// True once the connection is of no use any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().failed.is_some() || self.expires.is_some_and(|at| Instant::now() >= at)
+        self.shared.lock().failed.is_some() || self.expires.is_some_and(|at| self.shared.world.now() >= at)
     }
 
     /// The highest version of a request that broker and client know.
@@ -226,7 +229,7 @@ impl Shared {
         key: i16,
         timeout: Duration,
     ) -> Result<Bytes> {
-        match tokio::time::timeout(timeout, answer).await {
+        match self.world.timeout(timeout, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(self.gone()),
             Err(_) => {

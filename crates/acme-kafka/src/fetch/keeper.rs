@@ -50,7 +50,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
         } else {
             known = false;
-            tokio::time::sleep(pause).await;
+            shared.client.world().sleep(pause).await;
             pause = (pause * 2).min(config.retry_backoff_max);
         }
     }
@@ -68,7 +68,7 @@ async fn wait_for_work(
             drop(changes.changed().await);
         }
     };
-    tokio::time::timeout(time, work).await.is_ok()
+    shared.client.world().timeout(time, work).await.is_ok()
 }
 
 fn in_phase(shared: &Shared, phase: Phase) -> Vec<TopicPartition> {
@@ -221,7 +221,8 @@ impl Check {
             .ok_or_else(|| Error::protocol("response OffsetForLeaderEpoch", "a partition is missing"))?;
         ErrorCode(answer.error_code).check(what)?;
         // The epoch's end, or that of the largest one below; -1 if the log knows none that is as old.
-        if answer.end_offset >= self.offset {
+        // An epoch that we have read of and the log does not have was cut off, whatever came in its place.
+        if answer.end_offset >= self.offset && answer.leader_epoch == self.epoch {
             return Ok(());
         }
         Err(Error::Truncated {

@@ -114,7 +114,7 @@ impl Shared {
                 epoch: position.leader_epoch,
                 phase: Phase::Lost,
                 leader: None,
-                well_at: Instant::now(),
+                well_at: self.client.world().now(),
                 paused: false,
                 buffered: 0,
                 end: i64::MAX,
@@ -261,7 +261,7 @@ impl Shared {
     pub(super) fn answered(&self, partition: &TopicPartition, assignment: u64, answer: Answer) {
         let mut state = self.lock();
         let Some(part) = state.part(partition, assignment) else { return };
-        let now = Instant::now();
+        let now = self.client.world().now();
         part.answered = Some(now);
         part.well_at = now;
         part.end = answer.end;
@@ -281,7 +281,7 @@ impl Shared {
     pub(super) fn unchanged(&self, partition: &TopicPartition, assignment: u64) {
         let mut state = self.lock();
         if let Some(part) = state.part(partition, assignment) {
-            let now = Instant::now();
+            let now = self.client.world().now();
             part.answered = Some(now);
             part.well_at = now;
             part.end_seen = part.offset >= part.end;
@@ -295,8 +295,8 @@ impl Shared {
         let Some(part) = state.part(partition, assignment) else { return };
         part.phase = Phase::Lost;
         part.end_seen = false;
-        if part.well_at.elapsed() >= patience {
-            part.well_at = Instant::now();
+        if self.client.world().since(part.well_at) >= patience {
+            part.well_at = self.client.world().now();
             state.errors.push_back((partition.clone(), assignment, error));
             drop(state);
             self.wake_reader();
