@@ -21,6 +21,7 @@ pub mod offsets;
 pub mod produce;
 pub mod properties;
 pub mod records;
+mod signal;
 mod wire;
 pub mod world;
 

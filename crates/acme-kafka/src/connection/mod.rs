@@ -14,6 +14,7 @@ pub use versions::ApiVersions;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::signal::Signal;
 use crate::wire::{self, Frame, api_name};
 use crate::world::World;
 use bytes::{Bytes, BytesMut};
@@ -23,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// What is reserved for a response before any of it has arrived; the rest as it comes.
@@ -46,7 +47,7 @@ struct Shared {
     address: String,
     world: World,
     pending: Mutex<Pending>,
-    closed: watch::Sender<bool>,
+    closed: Signal,
 }
 
 #[derive(Default)]
@@ -79,7 +80,7 @@ impl Connection {
             address,
             world: config.world.clone(),
             pending: Mutex::new(Pending::default()),
-            closed: watch::Sender::new(false),
+            closed: Signal::default(),
         });
         let (outgoing, incoming) = mpsc::channel(config.in_flight_max);
         tokio::spawn(write(writing, incoming, shared.clone()));
@@ -186,7 +187,7 @@ impl fmt::Debug for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.closed.send_replace(true);
+        self.shared.closed.raise();
     }
 }
 
@@ -248,7 +249,7 @@ impl Shared {
             pending.failed.get_or_insert_with(|| error.clone());
             std::mem::take(&mut pending.queue)
         };
-        self.closed.send_replace(true);
+        self.closed.raise();
         for waiter in waiting {
             // Whoever gave up waiting does not miss it.
             drop(waiter.reply.send(Err(error.clone())));
@@ -303,7 +304,7 @@ async fn write<W: AsyncWrite + Unpin>(
     mut incoming: mpsc::Receiver<Outgoing>,
     shared: Arc<Shared>,
 ) {
-    let mut closed = shared.closed.subscribe();
+    let closed = shared.closed.clone();
     let work = async {
         while let Some(outgoing) = incoming.recv().await {
             let (head, body) = shared.expect(outgoing)?;
@@ -317,8 +318,9 @@ async fn write<W: AsyncWrite + Unpin>(
         Ok(())
     };
     tokio::select! {
+        biased;
         result = work => if let Err(error) = result { shared.fail(error); },
-        _ = closed.wait_for(|closed| *closed) => {}
+        () = closed.raised() => {}
     }
     // What is still queued gets an answer too.
     incoming.close();
@@ -330,7 +332,7 @@ async fn write<W: AsyncWrite + Unpin>(
 
 /// Hands out responses until the connection ends.
 async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_max: usize) {
-    let mut closed = shared.closed.subscribe();
+    let closed = shared.closed.clone();
     let work = async {
         loop {
             let response = read_frame(&mut reading, &shared, bytes_max).await?;
@@ -338,8 +340,9 @@ async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_m
         }
     };
     let result: Result<()> = tokio::select! {
+        biased;
         result = work => result,
-        _ = closed.wait_for(|closed| *closed) => Err(shared.io("it was closed")),
+        () = closed.raised() => Err(shared.io("it was closed")),
     };
     if let Err(error) = result {
         shared.fail(error);

@@ -5,6 +5,7 @@ use super::worker;
 use crate::client::{Leader, Metadata, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::offsets::{At, Isolation};
+use crate::signal::Watch;
 use crate::wire::text;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -25,7 +26,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     let config = shared.client.config().clone();
     let mut pause = config.retry_backoff;
     loop {
-        changes.borrow_and_update();
+        changes.look();
         let lost = in_phase(&shared, Phase::Lost);
         if !lost.is_empty() {
             find_leaders(&shared, &lost, known).await;
@@ -38,7 +39,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         }
         shared.wake_tasks();
         // Our own waking is not news.
-        changes.borrow_and_update();
+        changes.look();
         if in_phase(&shared, Phase::Lost).is_empty() && in_phase(&shared, Phase::Unchecked).is_empty() {
             pause = config.retry_backoff;
             // Nothing is due but to look, now and then, whether a topic is still the same.
@@ -57,15 +58,10 @@ pub(super) async fn keep(shared: Arc<Shared>) {
 }
 
 /// Waits until a partition needs a leader or a check; false when time is up.
-async fn wait_for_work(
-    shared: &Shared,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
-    time: Duration,
-) -> bool {
+async fn wait_for_work(shared: &Shared, changes: &mut Watch, time: Duration) -> bool {
     let work = async {
         while in_phase(shared, Phase::Lost).is_empty() {
-            // The sender lives in `shared`, which the caller holds.
-            drop(changes.changed().await);
+            changes.changed().await;
         }
     };
     shared.client.world().timeout(time, work).await.is_ok()

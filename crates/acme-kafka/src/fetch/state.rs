@@ -5,10 +5,10 @@ use super::session::Want;
 use super::{FetchOptions, Position};
 use crate::client::{Client, Leader, Purpose, TopicPartition};
 use crate::error::Error;
+use crate::signal::{Signal, Watch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,9 +19,9 @@ pub(super) struct Shared {
     pub(super) purpose: Purpose,
     state: Mutex<State>,
     /// For the tasks: an assignment, a pause, a leader, room in the budget.
-    work: watch::Sender<u64>,
+    work: Signal,
     /// For the reader: a chunk or an error.
-    ready: watch::Sender<u64>,
+    ready: Signal,
 }
 
 #[derive(Default)]
@@ -78,7 +78,7 @@ pub(super) struct Answer {
 impl Shared {
     pub(super) fn new(client: Client, options: FetchOptions) -> Self {
         let purpose = Purpose::Fetch(client.unique());
-        let (work, ready) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (work, ready) = (Signal::default(), Signal::default());
         Self { client, options, purpose, state: Mutex::default(), work, ready }
     }
 
@@ -86,20 +86,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn subscribe_work(&self) -> watch::Receiver<u64> {
-        self.work.subscribe()
+    pub(super) fn subscribe_work(&self) -> Watch {
+        self.work.watch()
     }
 
-    pub(super) fn subscribe_ready(&self) -> watch::Receiver<u64> {
-        self.ready.subscribe()
+    pub(super) fn subscribe_ready(&self) -> Watch {
+        self.ready.watch()
     }
 
     pub(super) fn wake_tasks(&self) {
-        self.work.send_modify(|count| *count = count.wrapping_add(1));
+        self.work.raise();
     }
 
     fn wake_reader(&self) {
-        self.ready.send_modify(|count| *count = count.wrapping_add(1));
+        self.ready.raise();
     }
 
     pub(super) fn assign(&self, partitions: &[(TopicPartition, Position)]) {
