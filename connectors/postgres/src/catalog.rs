@@ -189,11 +189,13 @@ async fn table(
     if old_rows && key.is_empty() && identity != "f" {
         let message =
             format!("table {name} has no replica identity, so its updates and deletes cannot be captured");
-        let help = format!(
-            "add a primary key, or run: ALTER TABLE {}.{} REPLICA IDENTITY FULL;",
-            ident(&name.schema),
-            ident(&name.table)
-        );
+        let table = format!("{}.{}", ident(&name.schema), ident(&name.table));
+        let help = match identity {
+            "n" => format!(
+                "run: ALTER TABLE {table} REPLICA IDENTITY DEFAULT; or FULL where it has no primary key"
+            ),
+            _ => format!("add a primary key, or run: ALTER TABLE {table} REPLICA IDENTITY FULL;"),
+        };
         return Err(settings.user(message, help).at(&settings.at_tables).into());
     }
     let published = if publication.is_some() && version >= 150_000 {

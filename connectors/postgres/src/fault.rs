@@ -71,6 +71,14 @@ impl Server<'_> {
         diagnostic
     }
 
+    fn no_slot_is_free(&self) -> Diagnostic {
+        self.user(
+            format!("all replication slots of {} are taken", self.name()),
+            "drop one that nobody uses (SELECT slot_name, active FROM pg_replication_slots), \
+             or raise max_replication_slots and restart the server",
+        )
+    }
+
     /// Source: PostgreSQL documentation, "PostgreSQL Error Codes".
     fn refused(&self, error: &ServerError) -> Diagnostic {
         let (server, user) = (self.name(), &self.address.user);
@@ -105,11 +113,7 @@ impl Server<'_> {
                 format!("user \"{user}\" may not do this: {words}"),
                 "grant the privilege, or use another role",
             ),
-            "53400" if words.contains("slots") => self.user(
-                format!("all replication slots of {server} are taken"),
-                "drop one that nobody uses (SELECT slot_name, active FROM pg_replication_slots), \
-                 or raise max_replication_slots and restart the server",
-            ),
+            "53400" if words.contains("slots") => self.no_slot_is_free(),
             "57P01" | "57P02" | "57P03" | "53300" | "55006" => {
                 Diagnostic::new(&codes::CONNECT, format!("{server}: {words}")).at(self.at)
             }
@@ -145,6 +149,11 @@ impl Settings {
     /// An error that only the user can mend.
     pub(crate) fn user(&self, message: String, help: impl Into<String>) -> Diagnostic {
         self.at_server().user(message, help)
+    }
+
+    /// The server has no room for another slot.
+    pub(crate) fn no_slot_is_free(&self) -> Diagnostic {
+        self.at_server().no_slot_is_free()
     }
 
     /// The tables look different from what was planned; everything before the change was handed over.

@@ -38,14 +38,80 @@ pub(crate) async fn check(sql: &mut Connection, settings: &Settings) -> Result<(
         return Err(settings.user(message, help).into());
     }
     let missing = unpublished(sql, settings).await?;
-    if missing.is_empty() {
+    if !missing.is_empty() {
+        let list = list(&missing);
+        let message = format!("the publication \"{}\" does not contain {list}", settings.publication);
+        let help = format!("run: ALTER PUBLICATION {} ADD TABLE {list};", ident(&settings.publication));
+        return Err(settings.user(message, help).into());
+    }
+    // The role may lack the right, the server's own rules or its last free sender may stand in the way.
+    drop(Connection::open(&settings.address, true).await?);
+    publishable(sql, settings).await?;
+    room(sql, settings).await
+}
+
+/// The tables as SQL.
+fn list(tables: &[TableName]) -> String {
+    let sql_of = |table: &TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
+    tables.iter().map(sql_of).collect::<Vec<_>>().join(", ")
+}
+
+fn is_published(settings: &Settings) -> String {
+    format!("SELECT 1 FROM pg_publication WHERE pubname = {}", literal(&settings.publication))
+}
+
+/// Whether a publication that is absent could be created. Tables that do not exist are left to who looks for them.
+async fn publishable(sql: &mut Connection, settings: &Settings) -> Result<(), Fault> {
+    if sql.value(&is_published(settings)).await?.is_some() {
         return Ok(());
     }
-    let sql_of = |table: &TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
-    let list = missing.iter().map(sql_of).collect::<Vec<_>>().join(", ");
-    let message = format!("the publication \"{}\" does not contain {list}", settings.publication);
-    let help = format!("run: ALTER PUBLICATION {} ADD TABLE {list};", ident(&settings.publication));
-    Err(settings.user(message, help).into())
+    let may_create =
+        "SELECT current_database() WHERE NOT has_database_privilege(current_database(), 'CREATE')";
+    if let Some(database) = sql.value(may_create).await? {
+        let why = format!("it lacks the right CREATE on database \"{database}\"");
+        return Err(may_not_publish(settings, &why).into());
+    }
+    let names: Vec<String> = (settings.tables.iter())
+        .map(|table| format!("({}, {})", literal(&table.schema), literal(&table.table)))
+        .collect();
+    let foreign = format!(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE (n.nspname, c.relname) IN ({}) AND NOT pg_has_role(c.relowner, 'USAGE') LIMIT 1",
+        names.join(", ")
+    );
+    match sql.query(&foreign).await?.first() {
+        Some(row) => {
+            let why = format!("it does not own {}.{}", text(row, 0), text(row, 1));
+            Err(may_not_publish(settings, &why).into())
+        }
+        None => Ok(()),
+    }
+}
+
+fn may_not_publish(settings: &Settings, why: &str) -> Diagnostic {
+    let message = format!(
+        "the publication \"{}\" does not exist, and user \"{}\" may not create it: {why}",
+        settings.publication, settings.address.user
+    );
+    settings.user(message, format!("run as the tables' owner: {};", create(settings)))
+}
+
+fn create(settings: &Settings) -> String {
+    let (name, list) = (ident(&settings.publication), list(&settings.tables));
+    format!("CREATE PUBLICATION {name} FOR TABLE {list} WITH (publish_via_partition_root = true)")
+}
+
+/// Whether the slot can be read, or there is a free one for it.
+async fn room(sql: &mut Connection, settings: &Settings) -> Result<(), Fault> {
+    if let Some(state) = state(sql, &settings.slot, false).await? {
+        return Ok(state.sound(settings)?);
+    }
+    let full =
+        "SELECT 1 FROM pg_replication_slots HAVING count(*) >= current_setting('max_replication_slots')::int";
+    match sql.value(full).await? {
+        Some(_) => Err(settings.no_slot_is_free().into()),
+        None => Ok(()),
+    }
 }
 
 /// The tables that the publication does not contain; none if it is absent itself.
@@ -70,27 +136,16 @@ pub(crate) async fn unpublished(
 
 /// Creates the publication if it is absent.
 pub(crate) async fn publish(sql: &mut Connection, settings: &Settings) -> Result<(), Fault> {
-    let query = format!("SELECT 1 FROM pg_publication WHERE pubname = {}", literal(&settings.publication));
-    if sql.value(&query).await?.is_some() {
+    if sql.value(&is_published(settings)).await?.is_some() {
         return Ok(());
     }
-    let sql_of = |table: &TableName| format!("{}.{}", ident(&table.schema), ident(&table.table));
-    let list = settings.tables.iter().map(sql_of).collect::<Vec<_>>().join(", ");
-    let create = format!(
-        "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish_via_partition_root = true)",
-        ident(&settings.publication)
-    );
     // One transaction: a publication without the comment is not ours.
     let name = ident(&settings.publication);
-    let commented = format!("{create}; COMMENT ON PUBLICATION {name} IS {}", literal(OURS));
+    let commented = format!("{}; COMMENT ON PUBLICATION {name} IS {}", create(settings), literal(OURS));
     match sql.query(&commented).await {
         Ok(_) => Ok(()),
         Err(WireError::Server(error)) if error.code == "42501" => {
-            let message = format!(
-                "the publication \"{}\" does not exist, and user \"{}\" may not create it: {error}",
-                settings.publication, settings.address.user
-            );
-            Err(settings.user(message, format!("run as the tables' owner: {create};")).into())
+            Err(may_not_publish(settings, &error.to_string()).into())
         }
         Err(error) => Err(error.into()),
     }
@@ -197,7 +252,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn usable(self, settings: &Settings) -> Result<Lsn, Diagnostic> {
+    /// It has what follows its confirmed place, and is of our kind.
+    fn sound(&self, settings: &Settings) -> Result<(), Diagnostic> {
         let slot = &settings.slot;
         if self.lost {
             let message = format!(
@@ -214,10 +270,16 @@ impl State {
             let message = format!("the replication slot \"{slot}\" is of another database or output plugin");
             return Err(settings.user(message, "set `slot` to another name"));
         }
-        if let Some(pid) = self.pid {
-            return Err(settings.taken(slot, &pid));
+        Ok(())
+    }
+
+    /// It is sound, and nobody else reads it: from where.
+    fn usable(self, settings: &Settings) -> Result<Lsn, Diagnostic> {
+        self.sound(settings)?;
+        match self.pid {
+            Some(pid) => Err(settings.taken(&settings.slot, &pid)),
+            None => Ok(self.confirmed),
         }
-        Ok(self.confirmed)
     }
 }
 

@@ -10,7 +10,7 @@ use super::input::{self, Columns, Operation, Operations};
 use super::plan::{Direct, Plan, Sent, UNDO};
 use super::session::{Meaning, Session, meaning, words};
 use super::target::{Name, Target, create_table, shown, sql};
-use super::{ddl, grow};
+use super::{ddl, grow, widen};
 use crate::catalog::Fault;
 use crate::copy::SIGNATURE;
 use crate::wire::{ServerError, WireError, ident};
@@ -21,6 +21,9 @@ use arrow::row::{Row, RowConverter, SortField};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::Arc;
+
+/// The class of the server's codes for a value: its length, range or form.
+const VALUE: &str = "22";
 
 /// Tables and statements that are remembered at most.
 const KNOWN_MAX: usize = 4096;
@@ -47,12 +50,14 @@ struct Work<'a> {
     /// The columns of the key.
     keys: Vec<ArrayRef>,
     operations: Operations<'a>,
+    /// What to add where a value is refused.
+    widen: String,
 }
 
 /// Why an attempt failed.
 enum Failure {
-    /// A row among them cannot be written, in the server's words.
-    Row(String),
+    /// A row among them cannot be written: the server's code and words.
+    Row(String, String),
     /// Nothing can be written now.
     All(Fault),
 }
@@ -125,6 +130,7 @@ impl Tables {
         known.check(settings, mode, &key)?;
         refuse(chosen, &columns.unreadable, fates);
         let cells = known.cells(settings, &columns)?;
+        let widen = widen::remedy(&known.target, &columns);
         let mut keys = Vec::new();
         for name in &key {
             let column = columns.find(name).ok_or_else(|| {
@@ -145,7 +151,7 @@ impl Tables {
         let sent =
             columns.columns.iter().zip(&cells).map(|((name, ..), cells)| Sent::new(name, cells)).collect();
         let plan = known.plan(session, mode, sent, key, &mut self.stages).await?;
-        Ok(Work { plan, cells, keys, operations })
+        Ok(Work { plan, cells, keys, operations, widen })
     }
 
     /// The columns of the rows; finds or creates their table on the way, which documents need to be read.
@@ -360,8 +366,13 @@ async fn write_some(
         match attempt(session, work, rows).await {
             Ok(()) => {}
             Err(Failure::All(fault)) => return Err(fault),
-            Err(Failure::Row(reason)) if rows.len() == 1 => fates.push((rows[0], Fate::Reject { reason })),
-            Err(Failure::Row(_)) => {
+            Err(Failure::Row(code, mut reason)) if rows.len() == 1 => {
+                if code.starts_with(VALUE) {
+                    reason += &work.widen;
+                }
+                fates.push((rows[0], Fate::Reject { reason }));
+            }
+            Err(Failure::Row(..)) => {
                 let (first, second) = rows.split_at(rows.len() / 2);
                 left.push(second);
                 left.push(first);
@@ -399,7 +410,7 @@ async fn attempt(session: &mut Session, work: &Work<'_>, rows: &[usize]) -> Resu
         Ok(()) => Ok(()),
         Err(WireError::Server(error)) if is_of_rows(&error) => {
             session.query(UNDO).await.map_err(|error| Failure::All(error.into()))?;
-            Err(Failure::Row(words(&error)))
+            Err(Failure::Row(error.code.clone(), words(&error)))
         }
         Err(error) => Err(Failure::All(error.into())),
     }
@@ -419,7 +430,7 @@ fn packed(work: &Work<'_>, rows: &[usize], staged: bool) -> Result<(Vec<u8>, boo
             data.extend_from_slice(&[0, 0, 0, 1, u8::from(gone)]);
         }
         for cells in &work.cells {
-            cells.write(row, &mut data).map_err(Failure::Row)?;
+            cells.write(row, &mut data).map_err(|cause| Failure::Row(VALUE.to_owned(), cause))?;
         }
     }
     data.extend_from_slice(&(-1_i16).to_be_bytes());

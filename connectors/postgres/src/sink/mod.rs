@@ -26,6 +26,7 @@ mod position;
 mod session;
 mod target;
 mod template;
+mod widen;
 
 use self::apply::Tables;
 use self::config::{SPEC, SinkSettings};

@@ -179,6 +179,7 @@ mod tests {
         TargetColumn {
             name: name.to_owned(),
             cast: format!("\"pg_catalog\".\"{kind}\""),
+            kind: kind.to_owned(),
             base: kind.to_owned(),
             array: false,
             defaulted: false,

@@ -31,6 +31,8 @@ pub(crate) struct TargetColumn {
     pub(crate) name: String,
     /// Its type as SQL wants it in a cast: schema and name, no modifier.
     pub(crate) cast: String,
+    /// Its type for people, with its limits: `character varying(5)`.
+    pub(crate) kind: String,
     /// The name of its type in `pg_catalog`; of a domain its base type; empty for types of users.
     pub(crate) base: String,
     /// It is an array.
@@ -205,7 +207,8 @@ fn columns_of(oid: &str) -> String {
            SELECT b.attnum, t.typbasetype FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype = 'd') \
          SELECT a.attname, tn.nspname, t.typname, \
            CASE WHEN bn.nspname = 'pg_catalog' THEN bt.typname ELSE '' END, \
-           bt.typcategory = 'A', a.atthasdef OR a.attidentity <> '', a.attidentity = 'a', a.attgenerated <> '' \
+           bt.typcategory = 'A', a.atthasdef OR a.attidentity <> '', a.attidentity = 'a', a.attgenerated <> '', \
+           pg_catalog.format_type(a.atttypid, a.atttypmod) \
          FROM base b JOIN pg_catalog.pg_type bt ON bt.oid = b.typid AND bt.typtype <> 'd' \
          JOIN pg_catalog.pg_namespace bn ON bn.oid = bt.typnamespace \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum \
@@ -218,6 +221,7 @@ fn column(row: &Row) -> TargetColumn {
     TargetColumn {
         name: text(row, 0).to_owned(),
         cast: format!("{}.{}", ident(text(row, 1)), ident(text(row, 2))),
+        kind: text(row, 8).to_owned(),
         base: text(row, 3).to_owned(),
         array: flag(row, 4),
         defaulted: flag(row, 5),

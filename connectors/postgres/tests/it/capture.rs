@@ -65,6 +65,33 @@ async fn a_full_replica_identity_gives_the_old_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_identity_of_an_index_names_the_rows() {
+    let postgres = Postgres::start().unwrap();
+    postgres
+        .psql(
+            "CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL, n int); CREATE UNIQUE INDEX by_code ON t (code);
+             ALTER TABLE t REPLICA IDENTITY USING INDEX by_code; INSERT INTO t VALUES (1, 'a', 0)",
+        )
+        .unwrap();
+    let mut harness = Harness::capture(&postgres, "t").await;
+    assert_eq!(harness.streams[0].key, ["code"]);
+    harness.take(1).await;
+    let sql = "UPDATE t SET id = 2; UPDATE t SET code = 'b'; UPDATE t SET n = 1; DELETE FROM t";
+    postgres.psql(sql).unwrap();
+    let rows = harness.take(5).await;
+    let shown: Vec<_> =
+        rows.iter().map(|row| (&*row.operation, row.get("code").unwrap(), row.get("id"))).collect();
+    let expected = [
+        ("UPDATE", "a", Some("2")),
+        ("DELETE", "a", None),
+        ("INSERT", "b", Some("2")),
+        ("UPDATE", "b", Some("2")),
+        ("DELETE", "b", None),
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_that_an_update_does_not_touch_is_never_null() {
     untouched(&Postgres::start().unwrap()).await;
 }

@@ -34,6 +34,11 @@ pub(crate) async fn mistakes(postgres: &Postgres) {
     says(&fault, "no table public.missing", "correct `tables`");
     let fault = refused(&url, &[("mode", "cdc"), ("tables", "nokey")], &none).await;
     says(&fault, "no replica identity", "ALTER TABLE \"public\".\"nokey\" REPLICA IDENTITY FULL");
+    postgres
+        .psql("CREATE TABLE none (id int PRIMARY KEY); ALTER TABLE none REPLICA IDENTITY NOTHING")
+        .unwrap();
+    let fault = refused(&url, &[("mode", "cdc"), ("tables", "none")], &none).await;
+    says(&fault, "no replica identity", "ALTER TABLE \"public\".\"none\" REPLICA IDENTITY DEFAULT");
     let fault = refused(&with("postgres:lab", "plain:plain"), &CDC, &none).await;
     says(&fault, "replication", "ALTER ROLE \"plain\" REPLICATION");
     let fault = refused(&with("postgres:lab", "repl:repl"), &CDC, &none).await;

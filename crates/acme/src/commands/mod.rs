@@ -154,9 +154,14 @@ fn print_all(diagnostics: &[Diagnostic]) {
 
 /// Writes a command's result to standard output.
 fn print(text: &str) {
-    use std::io::Write;
     // A reader that has gone away wants no more.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = is_printed(text);
+}
+
+/// Writes to standard output; whether somebody still reads it.
+fn is_printed(text: &str) -> bool {
+    use std::io::Write;
+    std::io::stdout().lock().write_all(text.as_bytes()).is_ok()
 }
 
 /// Writes progress to standard error, which leaves standard output to the rows.

@@ -1,11 +1,12 @@
 //! `acme status`: what runs on this machine, and what should run but failed.
 
-use super::print;
+use super::{is_printed, print};
 use crate::control::{self, Split, Status};
 use crate::state;
 use crate::table::{duration, render, short_time};
 use acme_types::Diagnostic;
 use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// The least widths of the columns.
@@ -16,7 +17,7 @@ pub(super) struct StatusOf {
     /// Only pipelines in streaming mode.
     #[arg(long)]
     streaming: bool,
-    /// Show it again every second.
+    /// Show it again every second; with `--output json` a line each.
     #[arg(long)]
     watch: bool,
     /// How it is printed.
@@ -41,7 +42,11 @@ impl StatusOf {
                 print(&text);
                 return Ok(());
             }
-            print(&format!("\x1b[H\x1b[2J{text}"));
+            // On a terminal each takes the place of the one before.
+            let clear = if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+            if !is_printed(&format!("{clear}{text}")) {
+                return Ok(());
+            }
             std::thread::sleep(Duration::from_secs(1));
         }
     }
@@ -51,7 +56,8 @@ impl StatusOf {
         all.extend(state::failed(&all.iter().map(|status| &*status.name).collect::<Vec<_>>()));
         all.retain(|status| !self.streaming || status.mode == "streaming");
         if self.output == Output::Json {
-            return format!("{:#}\n", serde_json::json!(all));
+            let all = serde_json::json!(all);
+            return if self.watch { format!("{all}\n") } else { format!("{all:#}\n") };
         }
         let rows: Vec<Vec<String>> = all.iter().map(row).collect();
         let table = render(&["Pipeline", "Status", "Rows/sec", "Lag", "Uptime"], &WIDTHS, &rows);

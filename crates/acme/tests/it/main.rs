@@ -19,6 +19,7 @@ mod kafka;
 mod kafka_tools;
 mod kills;
 mod lives;
+mod online;
 mod remains;
 mod replica;
 mod replica_faults;

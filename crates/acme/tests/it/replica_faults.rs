@@ -128,6 +128,34 @@ fn columns_that_a_source_gets_are_in_the_replica_with_all_their_values() {
 }
 
 #[test]
+fn a_column_that_becomes_wider_than_its_copy_stops_with_the_sql_that_widens_it_too() {
+    let world = World::start(
+        "t",
+        "CREATE TABLE t (id int PRIMARY KEY, n int, v varchar(5)); INSERT INTO t VALUES (1, 1, 'a')",
+        "",
+        "policy: stop",
+    );
+    let mut life = world.run();
+    world.equal(&mut life, "SELECT * FROM t ORDER BY id");
+    for (kind, value) in [
+        ("n TYPE bigint", "5000000000, 'b'"),
+        ("v TYPE text", "2, 'longer than five'"),
+        ("n TYPE text", "'many', 'c'"),
+    ] {
+        // A value that fits goes on as before, one that does not is never cut.
+        world.change(&format!(
+            "ALTER TABLE t ALTER {kind}; INSERT INTO t SELECT count(*) + 1, '2', 'fits' FROM t"
+        ));
+        world.change(&format!("INSERT INTO t SELECT count(*) + 1, {value} FROM t"));
+        let words = world.refusal(life);
+        world.target.psql(remedy(&words, "to widen it, run: ", ";")).expect("the remedy works");
+        life = world.run();
+        world.equal(&mut life, "SELECT * FROM t ORDER BY id");
+    }
+    life.stop();
+}
+
+#[test]
 fn columns_that_nobody_wants_are_left_out_or_stop() {
     for (keys, added) in [
         ("new_columns: ignore", false),

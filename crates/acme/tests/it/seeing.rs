@@ -2,7 +2,8 @@
 
 use crate::harness::{Place, text};
 use acme_lab::postgres::Postgres;
-use std::process::Child;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const SLOW: &str = "
@@ -55,6 +56,31 @@ fn status_shows_rates_and_stop_ends_with_everything_committed() {
 }
 
 #[test]
+fn a_status_that_is_watched_follows_what_happens() {
+    let place = Place::new();
+    let child = started(&place);
+    for arguments in [&["status", "--watch"][..], &["status", "--watch", "--output", "json"]] {
+        let mut watch = place.command(arguments).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(watch.stdout.take().expect("it is piped")).lines();
+        let seen = (&mut lines).map(|line| line.expect("text")).filter(|line| line.contains("slow")).take(3);
+        let seen: Vec<String> = seen.collect();
+        assert!(seen.iter().all(|line| line.contains("running") && !line.contains('\x1b')), "{seen:?}");
+        if arguments.contains(&"json") {
+            let rows = |line: &String| {
+                let all: serde_json::Value = serde_json::from_str(line).expect("a line is a whole answer");
+                all[0]["rows_in"].as_u64().expect("a number")
+            };
+            assert!(seen.windows(2).all(|two| rows(&two[0]) < rows(&two[1])), "{seen:?}");
+        }
+        // Whoever reads goes away, and it ends.
+        drop(lines);
+        assert!(watch.wait().expect("it ends").success());
+    }
+    place.acme_ok(&["stop", "slow"]);
+    child.wait_with_output().expect("it ends");
+}
+
+#[test]
 fn a_stopped_pipeline_goes_on_where_it_ended() {
     let place = Place::new();
     for _ in 0..2 {
@@ -90,7 +116,7 @@ fn a_second_signal_ends_a_run_that_cannot_drain() {
     // Nobody reads the other end of the pipe, so the destination blocks.
     let mut child = place
         .command(&["run", "p.yaml"])
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("the binary runs");
     wait_for(&place, "running");
