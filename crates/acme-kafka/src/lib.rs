@@ -16,6 +16,8 @@ pub mod config;
 pub mod connection;
 pub mod error;
 pub mod fetch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod group;
 pub mod offsets;
 pub mod produce;

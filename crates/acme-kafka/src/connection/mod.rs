@@ -9,6 +9,8 @@ mod scram;
 mod tls;
 mod versions;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use sasl::read_handshake;
 pub(crate) use tls::client_config;
 pub use versions::ApiVersions;
 

@@ -76,7 +76,7 @@ async fn handshake(connection: &Connection, sasl: &Sasl, timeout: Duration) -> R
     Err(denied(connection, format!("{}: asked for {mechanism}, the broker offers {offered}", code.message())))
 }
 
-fn read_handshake(bytes: Bytes) -> std::result::Result<(ErrorCode, Vec<String>), Short> {
+pub(crate) fn read_handshake(bytes: Bytes) -> std::result::Result<(ErrorCode, Vec<String>), Short> {
     let mut reader = Reader::new(bytes);
     reader.i32()?;
     let code = ErrorCode(reader.i16()?);

@@ -114,11 +114,8 @@ fn a_second_signal_ends_a_run_that_cannot_drain() {
         "name: stuck\nsources: [{type: generator, fields: {n: sequence}}]\ndestinations: [{type: stdout}]\n",
     );
     // Nobody reads the other end of the pipe, so the destination blocks.
-    let mut child = place
-        .command(&["run", "p.yaml"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
+    let mut child =
+        place.command(&["run", "p.yaml"]).stdout(Stdio::piped()).spawn().expect("the binary runs");
     wait_for(&place, "running");
     std::thread::sleep(Duration::from_millis(300));
     let id = child.id().to_string();

@@ -48,6 +48,7 @@ fn judged(world: impl FnOnce() -> Verdict) -> Verdict {
 }
 
 /// Runs worlds, none of which may show anything wrong; adds up what they went through.
+#[expect(clippy::print_stdout, reason = "what the worlds went through is part of the result")]
 fn all_hold(seeds: u64, world: fn(u64, Plant) -> Verdict) -> Counts {
     let mut sum = Counts::new();
     let only = std::env::var("ACME_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
@@ -76,6 +77,7 @@ fn all_happened(counts: &Counts) {
 }
 
 /// How many worlds notice a mistake; they must find it for the reason given.
+#[expect(clippy::print_stdout, reason = "how often a mistake was found is part of the result")]
 fn caught(seeds: u64, plant: Plant, world: fn(u64, Plant) -> Verdict, because: &str) -> usize {
     let found = (1..=seeds).filter_map(|seed| judged(|| world(seed, plant)).err());
     let found: Vec<String> = found.filter(|what| what.contains(because)).collect();
