@@ -10,17 +10,23 @@ use m::describe_configs_response as configs;
 use m::describe_groups_response as groups;
 use m::describe_topic_partitions_response as parts;
 
+/// Those that the codec does not read, byte for byte.
+fn by_hand() -> [(&'static str, Vec<u8>); 2] {
+    // An error, and two mechanisms.
+    let handshake = [&[0, 0, 0, 1, 0, 33, 0, 0, 0, 2][..], b"\0\x05PLAIN\0\x05SCRAM"].concat();
+    // An error, the time, and one topic with one partition.
+    let start = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let deleted = [&start[..], b"\0\x01t", &[0, 0, 0, 1, 0, 0, 0, 3, 0, 0]].concat();
+    [("SaslHandshakeRequest", handshake), ("OffsetDeleteRequest", deleted)]
+}
+
 /// Requests, the versions of their responses, and an example of each.
 macro_rules! kinds {
     ($($request:ident $version:literal $response:expr;)*) => {
         /// Each kind with what `fuzz::response` takes for its example.
         pub(super) fn every() -> Vec<(String, Vec<u8>)> {
-            let mut every = Vec::new();
-            $(every.push((stringify!($request), encoded::<m::$request>(&$response, $version).to_vec()));)*
-            // An error, and two mechanisms; an error, the time, and one topic with one partition.
-            every.push(("SaslHandshakeRequest", [&[0, 0, 0, 1, 0, 33, 0, 0, 0, 2][..], b"\0\x05PLAIN\0\x05SCRAM"].concat()));
-            every.push(("OffsetDeleteRequest", [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], b"\0\x01t", &[0, 0, 0, 1, 0, 0, 0, 3, 0, 0]].concat()));
-            let numbered = every.into_iter().zip(0_u8..);
+            let by_codec = [$((stringify!($request), encoded::<m::$request>(&$response, $version).to_vec())),*];
+            let numbered = by_codec.into_iter().chain(by_hand()).zip(0_u8..);
             numbered.map(|((name, bytes), kind)| (name.to_owned(), [&[kind][..], &bytes].concat())).collect()
         }
     };
