@@ -1,6 +1,7 @@
 //! What a client is told: where the cluster is, who we are to it, and how long to wait.
 
 use crate::error::{Error, Result};
+use crate::world::World;
 use acme_types::Secret;
 use std::fmt;
 use std::future::Future;
@@ -33,6 +34,8 @@ pub struct Config {
     pub response_bytes_max: usize,
     /// Requests that may wait for their answers on one connection.
     pub in_flight_max: usize,
+    /// The network and the clock.
+    pub world: World,
 }
 
 impl Config {
@@ -51,6 +54,7 @@ impl Config {
             metadata_max_age: Duration::from_secs(300),
             response_bytes_max: 128 * 1024 * 1024,
             in_flight_max: 64,
+            world: World::Real,
         }
     }
 
@@ -74,6 +78,9 @@ impl Config {
         }
         if self.in_flight_max == 0 {
             return Err(Error::Config("at least one request must be allowed in flight".to_owned()));
+        }
+        if self.security.tls.is_some() && matches!(self.world, World::Simulated(_)) {
+            return Err(Error::Config("a simulated network has no TLS".to_owned()));
         }
         if self.security.tls.is_none()
             && matches!(self.security.sasl, Some(Sasl::OauthBearer { .. }))

@@ -1,26 +1,20 @@
 //! Tests: responses that were damaged on the way are errors, and nothing worse. No panic, no abort, no large allocation.
 
-use crate::wire;
+mod kinds;
+
+use crate::{fuzz, wire};
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::find_coordinator_response::Coordinator;
-use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
-use kafka_protocol::messages::list_offsets_response::{
-    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
-};
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, JoinGroupRequest, JoinGroupResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
-};
+use kafka_protocol::messages::{ApiKey, FetchResponse, MetadataResponse, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 /// xorshift: the seed tells everything.
@@ -69,18 +63,46 @@ fn encoded<R: Request>(response: &R::Response, version: i16) -> Bytes {
     bytes.freeze()
 }
 
-/// Decodes many damaged forms of a response; returns how many were refused.
-fn refused<R: Request>(response: &R::Response, version: i16, salt: u64) -> usize {
-    let whole = encoded::<R>(response, version);
-    assert!(wire::decode::<R>(whole.clone(), version).is_ok(), "undamaged it is read");
-    let mut refused = 0;
-    for seed in 1..=2_000_u64 {
-        let mut chance = Chance((seed ^ (salt << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut bytes = whole.to_vec();
+/// How many of 2,000 damaged forms of what `fuzz` reads are refused.
+fn refused(whole: &[u8], read: impl Fn(&[u8]) -> bool) -> usize {
+    let refused = (1..=2_000_u64).filter(|seed| {
+        let mut chance = Chance((seed ^ ((whole.len() as u64) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (kind, mut bytes) = (whole[0], whole[1..].to_vec());
         chance.damage(&mut bytes);
-        refused += usize::from(wire::decode::<R>(bytes.into(), version).is_err());
+        bytes.insert(0, kind);
+        !read(&bytes)
+    });
+    refused.count()
+}
+
+/// The kept inputs of `fuzz/`. They are written anew with UPDATE_EXPECT=1, and never lost.
+fn corpus(target: &str, examples: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        examples.iter().for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
     }
-    refused
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut kept: Vec<_> = files
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect();
+    kept.sort();
+    assert!(examples.iter().all(|example| kept.contains(example)), "{target}: run it with UPDATE_EXPECT=1");
+    kept
+}
+
+/// Every kept input, whole and damaged.
+fn read_corpus() {
+    for (name, bytes) in corpus("responses", &kinds::every()) {
+        assert!(fuzz::response(&bytes), "{name}: undamaged it is read");
+        let refused = refused(&bytes, fuzz::response);
+        assert!(refused > 200, "{name}: {refused} of 2,000");
+    }
+    for (name, bytes) in corpus("batches", &crate::records::tests::examples()) {
+        assert!(fuzz::batches(&bytes), "{name}: undamaged it is read");
+        let refused = refused(&bytes, fuzz::batches);
+        assert!(refused > 200, "{name}: {refused} of 2,000");
+    }
 }
 
 fn topic() -> TopicName {
@@ -112,30 +134,30 @@ fn produce() -> ProduceResponse {
     ProduceResponse::default().with_responses(vec![topic; 3])
 }
 
-fn every_kind() -> usize {
-    let listed = ListOffsetsTopicResponse::default()
-        .with_name(topic())
-        .with_partitions(vec![ListOffsetsPartitionResponse::default(); 5]);
-    let coordinator = Coordinator::default().with_key(wire::text("g")).with_host(wire::text("kafka-1"));
-    let member = JoinGroupResponseMember::default()
-        .with_member_id(wire::text("m"))
-        .with_metadata(Bytes::from_static(&[1; 40]));
-    let feature = FinalizedFeatureKey::default().with_name(wire::text("transaction.version"));
-    let versions = ApiVersionsResponse::default()
-        .with_api_keys(vec![ApiVersion::default(); 60])
-        .with_finalized_features(vec![feature; 3]);
-    let found = FindCoordinatorResponse::default().with_coordinators(vec![coordinator; 5]);
-    let joined = JoinGroupResponse::default()
-        .with_protocol_type(Some(wire::text("consumer")))
-        .with_protocol_name(Some(wire::text("range")))
-        .with_members(vec![member; 5]);
-    refused::<MetadataRequest>(&metadata(), 12, 1)
-        + refused::<FetchRequest>(&fetch(), 16, 2)
-        + refused::<ProduceRequest>(&produce(), 11, 3)
-        + refused::<ListOffsetsRequest>(&ListOffsetsResponse::default().with_topics(vec![listed; 3]), 8, 4)
-        + refused::<FindCoordinatorRequest>(&found, 4, 5)
-        + refused::<JoinGroupRequest>(&joined, 9, 6)
-        + refused::<ApiVersionsRequest>(&versions, 3, 7)
+#[test]
+fn every_kind_of_response_that_is_decoded_is_damaged() {
+    let mut sources = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let keys = (0..100).filter_map(|key| ApiKey::try_from(key).ok());
+    let kinds: BTreeSet<String> = keys.map(|key| format!("{key:?}Request")).collect();
+    let mut used = BTreeSet::new();
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            sources.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if !["damage", "fuzz.rs"]
+            .iter()
+            .any(|own| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with(own)))
+        {
+            let text = std::fs::read_to_string(path).unwrap();
+            let words = text.split(|c: char| !c.is_alphanumeric());
+            used.extend(words.filter(|word| kinds.contains(*word)).map(str::to_owned));
+        }
+    }
+    assert!(used.len() > 30, "{used:?}");
+    let known = |kind: &&String| fuzz::KINDS.iter().chain(fuzz::BY_HAND).any(|name| name == kind);
+    let missing: Vec<&String> = used.iter().filter(|kind| !known(kind)).collect();
+    assert!(missing.is_empty(), "add them to fuzz.rs and damage/kinds.rs: {missing:?}");
+    let examples: Vec<String> = kinds::every().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(examples, [fuzz::KINDS, fuzz::BY_HAND].concat());
 }
 
 /// Runs itself in a process of little memory: an allocation of what a damaged length announces would end it.
@@ -145,8 +167,7 @@ fn damaged_responses_and_batches_are_errors_and_nothing_worse() {
     const NAME: &str = "damage::damaged_responses_and_batches_are_errors_and_nothing_worse";
     if std::env::var_os(WITHIN).is_some() {
         crate::records::tests::read_damaged();
-        let refused = every_kind();
-        assert!(refused > 3_000, "{refused} of 14,000");
+        read_corpus();
         return;
     }
     let me = std::env::current_exe().unwrap();

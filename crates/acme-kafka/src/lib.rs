@@ -16,12 +16,16 @@ pub mod config;
 pub mod connection;
 pub mod error;
 pub mod fetch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod group;
 pub mod offsets;
 pub mod produce;
 pub mod properties;
 pub mod records;
+mod signal;
 mod wire;
+pub mod world;
 
 #[cfg(test)]
 mod damage;
@@ -34,3 +38,4 @@ pub use kafka_protocol;
 pub use offsets::{At, Isolation, ListedOffset};
 pub use produce::{Delivery, Producer, ProducerOptions};
 pub use uuid::Uuid;
+pub use world::World;

@@ -4,6 +4,7 @@
 
 mod clock;
 mod disk;
+pub mod kafka;
 mod rng;
 
 pub use clock::SimClock;

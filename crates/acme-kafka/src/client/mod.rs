@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::connection::{Connection, client_config};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::text;
+use crate::world::World;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::Request;
@@ -77,8 +78,12 @@ impl Client {
         };
         let inner = Inner {
             pool: Pool::new(config.clone(), tls)?,
+            metadata: RwLock::new(Snapshot {
+                metadata: Arc::default(),
+                generation: 0,
+                at: config.world.now(),
+            }),
             config,
-            metadata: RwLock::new(Snapshot { metadata: Arc::default(), generation: 0, at: Instant::now() }),
             refreshing: tokio::sync::Mutex::default(),
             coordinators: Mutex::default(),
             unique: AtomicU32::new(0),
@@ -93,6 +98,10 @@ impl Client {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.inner.config.world
     }
 
     /// A number that no other call on this client returns, to tell connections of the same kind apart.
@@ -247,7 +256,7 @@ impl Client {
     /// # Errors
     /// As [`Self::refresh`].
     pub async fn refresh_if_old(&self) -> Result<()> {
-        if self.snapshot().at.elapsed() >= self.inner.config.metadata_max_age {
+        if self.world().since(self.snapshot().at) >= self.inner.config.metadata_max_age {
             self.refresh(&[]).await?;
         }
         Ok(())
@@ -280,7 +289,7 @@ impl Client {
         let brokers = brokers.map(|(id, broker)| (*id, (broker.host.clone(), broker.port)));
         self.inner.pool.learn(brokers, false);
         let generation = snapshot.generation + 1;
-        *snapshot = Snapshot { metadata: metadata.clone(), generation, at: Instant::now() };
+        *snapshot = Snapshot { metadata: metadata.clone(), generation, at: self.world().now() };
         Ok(metadata)
     }
 

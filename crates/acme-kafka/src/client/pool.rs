@@ -102,7 +102,7 @@ impl Pool {
         }
         slot.connection = None;
         if let Some(at) = slot.not_before {
-            tokio::time::sleep_until(at).await;
+            self.config.world.sleep_until(at).await;
         }
         match Connection::open(&address.0, address.1, &self.config, self.tls.as_ref()).await {
             Ok(connection) => {
@@ -113,7 +113,7 @@ impl Pool {
             Err(error) => {
                 let pause = Tries::pause(&self.config, slot.failures);
                 slot.failures = slot.failures.saturating_add(1);
-                slot.not_before = Some(Instant::now() + pause);
+                slot.not_before = Some(self.config.world.now() + pause);
                 Err(error)
             }
         }

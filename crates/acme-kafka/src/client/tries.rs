@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::world::World;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ pub struct Tries {
     deadline: Instant,
     pause: Duration,
     pause_max: Duration,
+    world: World,
 }
 
 impl Tries {
@@ -22,12 +23,14 @@ impl Tries {
 
     pub(crate) fn within(config: &Config, time: Duration) -> Self {
         let (pause, pause_max) = (config.retry_backoff, config.retry_backoff_max);
-        Self { deadline: Instant::now() + time, pause, pause_max }
+        let world = config.world.clone();
+        Self { deadline: world.now() + time, pause, pause_max, world }
     }
 
     /// The pause after so many failures in a row.
     pub(crate) fn pause(config: &Config, failures: u32) -> Duration {
-        jittered(config.retry_backoff.saturating_mul(1 << failures.min(10)).min(config.retry_backoff_max))
+        let pause = config.retry_backoff.saturating_mul(1 << failures.min(10)).min(config.retry_backoff_max);
+        jittered(pause, &config.world)
     }
 
     /// Pauses if it makes sense to try again after this error.
@@ -35,19 +38,18 @@ impl Tries {
     /// # Errors
     /// The error itself, if repeating does not help or no time is left.
     pub async fn after(&mut self, error: Error) -> Result<()> {
-        if !error.class().is_transient() || Instant::now() + self.pause > self.deadline {
+        if !error.class().is_transient() || self.world.now() + self.pause > self.deadline {
             return Err(error);
         }
-        tokio::time::sleep(jittered(self.pause)).await;
+        self.world.sleep(jittered(self.pause, &self.world)).await;
         self.pause = (self.pause * 2).min(self.pause_max);
         Ok(())
     }
 }
 
 /// The duration give or take 20 %.
-pub(crate) fn jittered(pause: Duration) -> Duration {
-    // The keys of a RandomState are the standard library's random numbers.
-    let chance = RandomState::new().build_hasher().finish() % 401;
+pub(crate) fn jittered(pause: Duration, world: &World) -> Duration {
+    let chance = world.chance() % 401;
     pause * (800 + u32::try_from(chance).unwrap_or(0)) / 1_000
 }
 

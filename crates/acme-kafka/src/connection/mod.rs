@@ -9,12 +9,16 @@ mod scram;
 mod tls;
 mod versions;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use sasl::read_handshake;
 pub(crate) use tls::client_config;
 pub use versions::ApiVersions;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::signal::Signal;
 use crate::wire::{self, Frame, api_name};
+use crate::world::World;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::VecDeque;
@@ -22,7 +26,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// What is reserved for a response before any of it has arrived; the rest as it comes.
@@ -43,8 +47,9 @@ pub struct Connection {
 /// What the two tasks and the handle know.
 struct Shared {
     address: String,
+    world: World,
     pending: Mutex<Pending>,
-    closed: watch::Sender<bool>,
+    closed: Signal,
 }
 
 #[derive(Default)]
@@ -75,8 +80,9 @@ impl Connection {
     {
         let shared = Arc::new(Shared {
             address,
+            world: config.world.clone(),
             pending: Mutex::new(Pending::default()),
-            closed: watch::Sender::new(false),
+            closed: Signal::default(),
         });
         let (outgoing, incoming) = mpsc::channel(config.in_flight_max);
         tokio::spawn(write(writing, incoming, shared.clone()));
@@ -107,7 +113,7 @@ impl Connection {
     /// True once the connection is of no use any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().failed.is_some() || self.expires.is_some_and(|at| Instant::now() >= at)
+        self.shared.lock().failed.is_some() || self.expires.is_some_and(|at| self.shared.world.now() >= at)
     }
 
     /// The highest version of a request that broker and client know.
@@ -183,7 +189,7 @@ impl fmt::Debug for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.closed.send_replace(true);
+        self.shared.closed.raise();
     }
 }
 
@@ -226,7 +232,7 @@ impl Shared {
         key: i16,
         timeout: Duration,
     ) -> Result<Bytes> {
-        match tokio::time::timeout(timeout, answer).await {
+        match self.world.timeout(timeout, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(self.gone()),
             Err(_) => {
@@ -245,7 +251,7 @@ impl Shared {
             pending.failed.get_or_insert_with(|| error.clone());
             std::mem::take(&mut pending.queue)
         };
-        self.closed.send_replace(true);
+        self.closed.raise();
         for waiter in waiting {
             // Whoever gave up waiting does not miss it.
             drop(waiter.reply.send(Err(error.clone())));
@@ -300,7 +306,7 @@ async fn write<W: AsyncWrite + Unpin>(
     mut incoming: mpsc::Receiver<Outgoing>,
     shared: Arc<Shared>,
 ) {
-    let mut closed = shared.closed.subscribe();
+    let closed = shared.closed.clone();
     let work = async {
         while let Some(outgoing) = incoming.recv().await {
             let (head, body) = shared.expect(outgoing)?;
@@ -314,8 +320,9 @@ async fn write<W: AsyncWrite + Unpin>(
         Ok(())
     };
     tokio::select! {
+        biased;
         result = work => if let Err(error) = result { shared.fail(error); },
-        _ = closed.wait_for(|closed| *closed) => {}
+        () = closed.raised() => {}
     }
     // What is still queued gets an answer too.
     incoming.close();
@@ -327,7 +334,7 @@ async fn write<W: AsyncWrite + Unpin>(
 
 /// Hands out responses until the connection ends.
 async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_max: usize) {
-    let mut closed = shared.closed.subscribe();
+    let closed = shared.closed.clone();
     let work = async {
         loop {
             let response = read_frame(&mut reading, &shared, bytes_max).await?;
@@ -335,8 +342,9 @@ async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_m
         }
     };
     let result: Result<()> = tokio::select! {
+        biased;
         result = work => result,
-        _ = closed.wait_for(|closed| *closed) => Err(shared.io("it was closed")),
+        () = closed.raised() => Err(shared.io("it was closed")),
     };
     if let Err(error) = result {
         shared.fail(error);

@@ -4,6 +4,7 @@ use super::{ApiVersions, Connection, sasl};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::wire::text;
+use crate::world::World;
 use kafka_protocol::messages::ApiVersionsRequest;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -29,10 +30,17 @@ impl Connection {
         let timeout = config.connect_timeout;
         let expired = |what: &str| Error::Timeout { what: format!("{what} {address}"), after: timeout };
         let io = |error: std::io::Error| Error::Io { broker: address.clone(), reason: error.to_string() };
-        let connecting = tokio::time::timeout(timeout, TcpStream::connect((host, port)));
+        let world = &config.world;
+        if let World::Simulated(simulation) = world {
+            let connecting = world.timeout(timeout, simulation.dial(host, port));
+            let stream = connecting.await.map_err(|_| expired("connecting to"))?.map_err(io)?;
+            let (reading, writing) = tokio::io::split(stream);
+            return Self::start(reading, writing, address.clone(), config).introduced(config).await;
+        }
+        let connecting = world.timeout(timeout, TcpStream::connect((host, port)));
         let stream = connecting.await.map_err(|_| expired("connecting to"))?.map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
-        let mut connection = match tls {
+        let connection = match tls {
             None => {
                 let (reading, writing) = stream.into_split();
                 Self::start(reading, writing, address.clone(), config)
@@ -44,7 +52,8 @@ impl Connection {
                 };
                 let name = ServerName::try_from(host.to_owned()).map_err(|error| fault(&error))?;
                 let connecting = TlsConnector::from(tls.clone()).connect(name, stream);
-                let stream = tokio::time::timeout(timeout, connecting)
+                let stream = world
+                    .timeout(timeout, connecting)
                     .await
                     .map_err(|_| expired("TLS handshake with"))?
                     .map_err(|error| fault(&error))?;
@@ -52,12 +61,20 @@ impl Connection {
                 Self::start(reading, writing, address.clone(), config)
             }
         };
+        connection.introduced(config).await
+    }
+
+    /// Asks for versions, logs in.
+    async fn introduced(mut self, config: &Config) -> Result<Self> {
+        let after = config.connect_timeout;
+        let what = format!("introduction to {}", self.address());
         let introduction = async {
-            connection.introduce(config).await?;
-            sasl::log_in(&mut connection, config).await
+            self.introduce(config).await?;
+            sasl::log_in(&mut self, config).await
         };
-        tokio::time::timeout(timeout, introduction).await.map_err(|_| expired("introduction to"))??;
-        Ok(connection)
+        let introduced = config.world.timeout(after, introduction).await;
+        introduced.map_err(|_| Error::Timeout { what, after })??;
+        Ok(self)
     }
 
     async fn introduce(&mut self, config: &Config) -> Result<()> {

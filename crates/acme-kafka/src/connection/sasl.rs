@@ -8,7 +8,6 @@ use crate::wire::{Frame, Reader, Short, text};
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, SaslAuthenticateRequest, SaslHandshakeRequest};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The one version of SaslHandshake after which SaslAuthenticate follows. It is not a flexible one.
 const HANDSHAKE: i16 = 1;
@@ -46,7 +45,7 @@ pub(super) async fn log_in(connection: &mut Connection, config: &Config) -> Resu
     };
     // Kafka's own clients renew between 85 and 95 % of the lifetime; here the pool opens a new connection.
     connection.expires = (lifetime > 0)
-        .then(|| Instant::now() + Duration::from_millis(u64::try_from(lifetime).unwrap_or(0) / 100 * 85));
+        .then(|| config.world.now() + Duration::from_millis(u64::try_from(lifetime).unwrap_or(0) / 100 * 85));
     Ok(())
 }
 
@@ -82,7 +81,7 @@ async fn handshake(connection: &Connection, sasl: &Sasl, timeout: Duration) -> R
     Err(denied(connection, reason))
 }
 
-fn read_handshake(bytes: Bytes) -> std::result::Result<(ErrorCode, Vec<String>), Short> {
+pub(crate) fn read_handshake(bytes: Bytes) -> std::result::Result<(ErrorCode, Vec<String>), Short> {
     let mut reader = Reader::new(bytes);
     reader.i32()?;
     let code = ErrorCode(reader.i16()?);

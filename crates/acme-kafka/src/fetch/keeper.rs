@@ -5,6 +5,7 @@ use super::worker;
 use crate::client::{Leader, Metadata, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::offsets::{At, Isolation};
+use crate::signal::Watch;
 use crate::wire::text;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -25,7 +26,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     let config = shared.client.config().clone();
     let mut pause = config.retry_backoff;
     loop {
-        changes.borrow_and_update();
+        changes.look();
         let lost = in_phase(&shared, Phase::Lost);
         if !lost.is_empty() {
             find_leaders(&shared, &lost, known).await;
@@ -38,7 +39,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         }
         shared.wake_tasks();
         // Our own waking is not news.
-        changes.borrow_and_update();
+        changes.look();
         if in_phase(&shared, Phase::Lost).is_empty() && in_phase(&shared, Phase::Unchecked).is_empty() {
             pause = config.retry_backoff;
             // Nothing is due but to look, now and then, whether a topic is still the same.
@@ -50,26 +51,25 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
         } else {
             known = false;
-            tokio::time::sleep(pause).await;
+            shared.client.world().sleep(pause).await;
             pause = (pause * 2).min(config.retry_backoff_max);
         }
     }
 }
 
-/// Waits until a partition needs a leader, or is read from a broker without a worker; false when time is up.
+/// Waits until a partition needs a leader or a check, or is read from a broker without a worker; false when time is up.
 async fn wait_for_work(
     shared: &Shared,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
+    changes: &mut Watch,
     brokers: &BTreeSet<i32>,
     time: Duration,
 ) -> bool {
     let work = async {
         while in_phase(shared, Phase::Lost).is_empty() && sources(shared).is_subset(brokers) {
-            // The sender lives in `shared`, which the caller holds.
-            drop(changes.changed().await);
+            changes.changed().await;
         }
     };
-    tokio::time::timeout(time, work).await.is_ok()
+    shared.client.world().timeout(time, work).await.is_ok()
 }
 
 fn in_phase(shared: &Shared, phase: Phase) -> Vec<TopicPartition> {
@@ -230,7 +230,8 @@ impl Check {
             .ok_or_else(|| Error::protocol("response OffsetForLeaderEpoch", "a partition is missing"))?;
         ErrorCode(answer.error_code).check(what)?;
         // The epoch's end, or that of the largest one below; -1 if the log knows none that is as old.
-        if answer.end_offset >= self.offset {
+        // An epoch that we have read of and the log does not have was cut off, whatever came in its place.
+        if answer.end_offset >= self.offset && answer.leader_epoch == self.epoch {
             return Ok(());
         }
         Err(Error::Truncated {

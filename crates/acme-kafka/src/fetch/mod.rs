@@ -175,12 +175,11 @@ impl Fetcher {
     pub async fn next(&mut self) -> Result<Fetched> {
         let mut ready = self.shared.subscribe_ready();
         loop {
-            ready.borrow_and_update();
+            ready.look();
             if let Some(result) = self.try_next() {
                 return result;
             }
-            // The sender lives in `shared`, which we hold.
-            drop(ready.changed().await);
+            ready.changed().await;
         }
     }
 

@@ -5,10 +5,10 @@ use super::session::Want;
 use super::{FetchOptions, Position};
 use crate::client::{Client, Leader, Purpose, TopicPartition};
 use crate::error::Error;
+use crate::signal::{Signal, Watch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,9 +19,9 @@ pub(super) struct Shared {
     pub(super) purpose: Purpose,
     state: Mutex<State>,
     /// For the tasks: an assignment, a pause, a leader, room in the budget.
-    work: watch::Sender<u64>,
+    work: Signal,
     /// For the reader: a chunk or an error.
-    ready: watch::Sender<u64>,
+    ready: Signal,
 }
 
 #[derive(Default)]
@@ -87,7 +87,7 @@ pub(super) struct Answer {
 impl Shared {
     pub(super) fn new(client: Client, options: FetchOptions) -> Self {
         let purpose = Purpose::Fetch(client.unique());
-        let (work, ready) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (work, ready) = (Signal::default(), Signal::default());
         Self { client, options, purpose, state: Mutex::default(), work, ready }
     }
 
@@ -95,20 +95,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn subscribe_work(&self) -> watch::Receiver<u64> {
-        self.work.subscribe()
+    pub(super) fn subscribe_work(&self) -> Watch {
+        self.work.watch()
     }
 
-    pub(super) fn subscribe_ready(&self) -> watch::Receiver<u64> {
-        self.ready.subscribe()
+    pub(super) fn subscribe_ready(&self) -> Watch {
+        self.ready.watch()
     }
 
     pub(super) fn wake_tasks(&self) {
-        self.work.send_modify(|count| *count = count.wrapping_add(1));
+        self.work.raise();
     }
 
     fn wake_reader(&self) {
-        self.ready.send_modify(|count| *count = count.wrapping_add(1));
+        self.ready.raise();
     }
 
     pub(super) fn assign(&self, partitions: &[(TopicPartition, Position)]) {
@@ -124,7 +124,7 @@ impl Shared {
                 phase: Phase::Lost,
                 leader: None,
                 near: None,
-                well_at: Instant::now(),
+                well_at: self.client.world().now(),
                 paused: false,
                 buffered: 0,
                 end: i64::MAX,
@@ -270,7 +270,7 @@ impl Shared {
     pub(super) fn answered(&self, partition: &TopicPartition, assignment: u64, answer: Answer) {
         let mut state = self.lock();
         let Some(part) = state.part(partition, assignment) else { return };
-        let now = Instant::now();
+        let now = self.client.world().now();
         part.answered = Some(now);
         part.well_at = now;
         part.end = answer.end;
@@ -290,7 +290,7 @@ impl Shared {
     pub(super) fn unchanged(&self, partition: &TopicPartition, assignment: u64) {
         let mut state = self.lock();
         if let Some(part) = state.part(partition, assignment) {
-            let now = Instant::now();
+            let now = self.client.world().now();
             part.answered = Some(now);
             part.well_at = now;
             part.end_seen = part.offset >= part.end;
@@ -324,8 +324,8 @@ impl Shared {
         part.phase = Phase::Lost;
         part.near = None;
         part.end_seen = false;
-        if part.well_at.elapsed() >= patience {
-            part.well_at = Instant::now();
+        if self.client.world().since(part.well_at) >= patience {
+            part.well_at = self.client.world().now();
             state.errors.push_back((partition.clone(), assignment, error));
             drop(state);
             self.wake_reader();

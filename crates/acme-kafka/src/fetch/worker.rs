@@ -20,10 +20,9 @@ pub(super) async fn work(shared: Arc<Shared>, broker: i32) {
     let mut changes = shared.subscribe_work();
     let mut session = Session::default();
     loop {
-        changes.borrow_and_update();
+        changes.look();
         let Some((wanted, max_bytes)) = shared.wanted(broker) else {
-            // The sender lives in `shared`, which we hold.
-            drop(changes.changed().await);
+            changes.changed().await;
             continue;
         };
         if let Err(error) = round(&shared, broker, &mut session, &wanted, max_bytes).await {

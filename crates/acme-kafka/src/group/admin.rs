@@ -270,7 +270,9 @@ fn code_of<T>(answers: &[T], code: impl Fn(&T) -> i16) -> ErrorCode {
 }
 
 /// The codes in an answer to OffsetDelete: of the group, and of the partitions.
-fn deleted_codes(answer: Bytes) -> Result<(ErrorCode, Vec<(TopicPartition, ErrorCode)>), TryGetError> {
+pub(crate) fn deleted_codes(
+    answer: Bytes,
+) -> Result<(ErrorCode, Vec<(TopicPartition, ErrorCode)>), TryGetError> {
     let mut from = Reader(answer);
     let _correlation = from.0.try_get_i32()?;
     let code = ErrorCode(from.0.try_get_i16()?);

@@ -21,6 +21,8 @@ mod offsets;
 mod ownership;
 mod protocol;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use admin::deleted_codes;
 pub use admin::{GroupDescription, Lag, ListedGroup, MemberDescription};
 pub use assign::Assignor;
 pub use member::{Event, Identities, Member, Revocation};

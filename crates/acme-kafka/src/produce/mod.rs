@@ -27,7 +27,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use transaction::Transaction;
 
 /// Deliveries that may wait to be taken.
@@ -223,7 +222,7 @@ impl Producer {
         let open = queue.open.get_or_insert_with(|| Open {
             builder: BatchBuilder::with_capacity(size.max(4_096)),
             first: number,
-            since: Instant::now(),
+            since: self.client.world().now(),
         });
         let before = open.builder.bytes();
         open.builder.push(timestamp, key, value, headers);
@@ -338,8 +337,8 @@ impl Producer {
             .map_err(|fault| Error::State(format!("a batch for {partition}: {fault}")))?;
         self.buffered =
             (self.buffered + encoded.bytes()).saturating_sub(before - crate::records::HEADER_BYTES);
-        let deadline = Instant::now() + self.options.delivery_timeout;
-        queue.seal(Sealed { encoded, first: open.first, deadline, sequence: None });
+        let deadline = self.client.world().now() + self.options.delivery_timeout;
+        queue.seal(Sealed { encoded, first: open.first, deadline, sequence: None, unsure: false });
         self.due = true;
         Ok(())
     }

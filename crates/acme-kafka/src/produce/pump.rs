@@ -9,7 +9,6 @@ use crate::records::{BatchBuilder, Compression, Encoded};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// An answered request: which batches it carried, by partition and first record.
 pub(super) struct Outcome {
@@ -45,25 +44,27 @@ impl Producer {
 
     /// Waits until an answer comes or a time is reached at which something is to be done.
     pub(super) async fn wait(&mut self) {
-        let mut until = Instant::now() + Duration::from_secs(1);
+        let now = self.client.world().now();
+        let mut until = now + Duration::from_secs(1);
         for (_, queue) in &self.parts {
             if let Some(open) = &queue.open {
                 until = until.min(open.since + self.options.linger);
             }
-            if let Some(at) = queue.not_before.filter(|_| queue.has_waiting()) {
+            // A pause that is over keeps nothing back: what waits then waits for an answer.
+            if let Some(at) = queue.not_before.filter(|at| queue.has_waiting() && *at > now) {
                 until = until.min(at);
             }
         }
         if self.under_way.is_empty() {
-            return tokio::time::sleep_until(until).await;
+            return self.client.world().sleep_until(until).await;
         }
-        if let Ok(Some(outcome)) = tokio::time::timeout_at(until, self.under_way.join_next()).await {
+        if let Ok(Some(outcome)) = self.client.world().timeout_at(until, self.under_way.join_next()).await {
             self.take(outcome);
         }
     }
 
     fn seal_lingering(&mut self) -> Result<()> {
-        let now = Instant::now();
+        let now = self.client.world().now();
         for at in 0..self.parts.len() {
             let open = self.parts[at].1.open.as_ref();
             if open.is_some_and(|open| open.since + self.options.linger <= now) {
@@ -75,7 +76,7 @@ impl Producer {
     }
 
     fn expire(&mut self) {
-        let now = Instant::now();
+        let now = self.client.world().now();
         for at in 0..self.parts.len() {
             for batch in self.parts[at].1.expired(now) {
                 let after = self.options.delivery_timeout;
@@ -109,7 +110,7 @@ impl Producer {
     async fn send_round(&mut self) -> bool {
         let metadata = self.client.cached();
         let mut by_broker: BTreeMap<i32, Vec<Target>> = BTreeMap::new();
-        let now = Instant::now();
+        let now = self.client.world().now();
         // In the order of topics, which the request wants.
         for (partition, target) in &self.targets {
             let queue = &mut self.parts[target.0].1;
@@ -134,7 +135,7 @@ impl Producer {
     }
 
     async fn send_to(&mut self, broker: i32, targets: &[Target]) -> bool {
-        let now = Instant::now();
+        let now = self.client.world().now();
         let (mut parts, mut chosen, mut bytes) = (Vec::new(), Vec::new(), 0);
         for target in targets {
             let (partition, queue) = &mut self.parts[target.0];
@@ -220,7 +221,7 @@ impl Producer {
         let told = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let transactional = self.transaction.is_used();
         let queue = &mut self.parts[target.0].1;
-        match queue.answered(first, answer.result, Instant::now(), transactional) {
+        match queue.answered(first, answer.result, self.client.world().now(), transactional) {
             Some(Verdict::Done(batch, offset)) => self.delivered(target, &batch, offset),
             Some(Verdict::Again) => self.back_off(target, class),
             Some(Verdict::Split) => self.split(target, first),
@@ -235,7 +236,7 @@ impl Producer {
         let queue = &mut self.parts[target.0].1;
         let pause = Tries::pause(self.client.config(), queue.failures);
         queue.failures = queue.failures.saturating_add(1);
-        queue.not_before = Some(Instant::now() + pause);
+        queue.not_before = Some(self.client.world().now() + pause);
     }
 
     fn delivered(&mut self, target: Target, batch: &Sealed, offset: i64) {

@@ -28,6 +28,8 @@ pub(super) struct Sealed {
     pub(super) deadline: Instant,
     /// Given when it is sent for the first time.
     pub(super) sequence: Option<i32>,
+    /// It was sent, and may be in the log though nobody said so.
+    pub(super) unsure: bool,
 }
 
 /// The batch that is being filled.
@@ -184,7 +186,7 @@ impl Queue {
         now: Instant,
         transactional: bool,
     ) -> Option<Verdict> {
-        let batch = self.in_flight.remove(&first)?;
+        let mut batch = self.in_flight.remove(&first)?;
         let error = match result {
             Ok(offset) => return Some(self.done(batch, offset)),
             Err(error) => error,
@@ -206,6 +208,8 @@ impl Queue {
             self.put_back(batch);
             return Some(Verdict::Refused);
         }
+        // Only a broker that compared numbers has certainly not written it; an earlier try may still have.
+        batch.unsure |= !was_not_written(code);
         let lost_count =
             matches!(code, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID)
                 || code == ErrorCode::INVALID_PRODUCER_EPOCH;
@@ -214,9 +218,11 @@ impl Queue {
         let again = behind_a_failure
             || (lost_count && !transactional)
             || error.class().is_transient() && error.class() != Class::Ok;
-        if again && now < batch.deadline {
+        // Under a new identity nobody would notice that it is in the log.
+        let renews = lost_count && !behind_a_failure;
+        if again && now < batch.deadline && !(renews && batch.unsure) {
             // The broker has lost count of our numbers though nothing of ours is missing: begin new ones.
-            self.renew |= lost_count && !behind_a_failure;
+            self.renew |= renews;
             self.put_back(batch);
             return Some(Verdict::Again);
         }
@@ -257,7 +263,8 @@ impl Queue {
     /// Puts what is left of a batch in its place: records, each run with the number of its first one.
     pub(super) fn put_rest(&mut self, whole: &Sealed, rest: Vec<(u64, Encoded)>) {
         for (first, encoded) in rest {
-            self.put_back(Sealed { encoded, first, deadline: whole.deadline, sequence: None });
+            // The whole was refused, so nothing of it is in the log.
+            self.put_back(Sealed { encoded, first, deadline: whole.deadline, sequence: None, unsure: false });
         }
     }
 
@@ -267,12 +274,14 @@ impl Queue {
         let count = one.count;
         let second = whole.first + u64::from(count.unsigned_abs());
         let sequence = whole.sequence;
-        let half = |encoded, first, sequence| Sealed { encoded, first, deadline: whole.deadline, sequence };
+        let (deadline, unsure) = (whole.deadline, whole.unsure);
+        let half = |encoded, first, sequence| Sealed { encoded, first, deadline, sequence, unsure };
         self.put_back(half(two, second, sequence.map(|sequence| add_sequence(sequence, count))));
         self.put_back(half(one, whole.first, sequence));
     }
 
-    /// Batches that were not answered before their time was up, and are not under way.
+    /// Batches that were not answered before their time was up, and are not under way. Once numbers begin anew, those
+    /// that may be in the log go with them: sent again with another number, they would be there twice.
     pub(super) fn expired(&mut self, now: Instant) -> Vec<Sealed> {
         let mut gone = Vec::new();
         while let Some(front) = self.waiting.front()
@@ -281,6 +290,13 @@ impl Queue {
             // One that was sent may be in the log: the numbers after it are of no use.
             self.renew |= front.sequence.is_some();
             gone.extend(self.waiting.pop_front());
+        }
+        if self.renew {
+            let (unsure, kept) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|batch| batch.unsure);
+            self.waiting = kept;
+            let unsure: VecDeque<Sealed> = unsure;
+            gone.extend(unsure);
         }
         gone
     }
@@ -292,6 +308,18 @@ impl Queue {
         let open = self.open.take().map_or(0, |open| open.builder.bytes());
         open + self.waiting.drain(..).map(|batch| batch.encoded.bytes()).sum::<usize>()
     }
+}
+
+/// Codes that say that a batch was looked at and not written.
+fn was_not_written(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
+            | ErrorCode::UNKNOWN_PRODUCER_ID
+            | ErrorCode::INVALID_PRODUCER_EPOCH
+            | ErrorCode::MESSAGE_TOO_LARGE
+            | ErrorCode::INVALID_RECORD
+    )
 }
 
 /// Sequence numbers are of 31 bits and begin at 0 again.
@@ -314,7 +342,7 @@ mod tests {
             builder.push(0, None, Some(b"x"), &[]);
             let encoded = builder.finish(Compression::None).unwrap();
             let deadline = Instant::now() + Duration::from_secs(60);
-            queue.seal(Sealed { encoded, first, deadline, sequence: None });
+            queue.seal(Sealed { encoded, first, deadline, sequence: None, unsure: false });
         }
         queue
     }
@@ -428,6 +456,21 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_may_be_in_the_log_gets_no_new_number() {
+        let mut queue = queue(3);
+        send(&mut queue);
+        answer(&mut queue, 0, 0);
+        assert_eq!(send(&mut queue).len(), 2);
+        let io = || Error::Io { broker: "b:1".to_owned(), reason: "cut".to_owned() };
+        let late = Instant::now() + Duration::from_secs(61);
+        // The connection is cut; the time of the first is up, that of the second is not.
+        assert!(matches!(queue.answered(2, Err(io()), Instant::now(), false), Some(Verdict::Again)));
+        assert!(matches!(queue.answered(1, Err(io()), late, false), Some(Verdict::Failed(..))));
+        assert_eq!(queue.expired(Instant::now()).len(), 1, "nobody knows of the second either");
+        assert!(queue.is_idle());
+    }
+
+    #[test]
     fn a_batch_is_given_up_when_its_time_is_over() {
         let mut queue = queue(2);
         send(&mut queue);
@@ -446,8 +489,8 @@ mod tests {
             builder.finish(Compression::None).unwrap()
         };
         let deadline = Instant::now() + Duration::from_secs(60);
-        queue.seal(Sealed { encoded: encoded(3), first: 0, deadline, sequence: None });
-        queue.seal(Sealed { encoded: encoded(1), first: 3, deadline, sequence: None });
+        queue.seal(Sealed { encoded: encoded(3), first: 0, deadline, sequence: None, unsure: false });
+        queue.seal(Sealed { encoded: encoded(1), first: 3, deadline, sequence: None, unsure: false });
         send(&mut queue);
         assert!(matches!(answer(&mut queue, 0, 10), Verdict::Split));
         let whole = queue.take_front(0).unwrap();

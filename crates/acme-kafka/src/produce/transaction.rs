@@ -48,6 +48,8 @@ pub(super) struct Transaction {
     purpose: Purpose,
     registered: BTreeSet<TopicPartition>,
     has_offsets: bool,
+    /// The coordinator was told something, and may know of the transaction whatever it answered.
+    asked: bool,
 }
 
 impl Transaction {
@@ -62,7 +64,7 @@ impl Transaction {
                 && connection.version::<EndTxnRequest>()? > END_OLD;
             state = State::Ready;
         }
-        Ok(Self { state, implicit, purpose, registered: BTreeSet::new(), has_offsets: false })
+        Ok(Self { state, implicit, purpose, registered: BTreeSet::new(), has_offsets: false, asked: false })
     }
 
     pub(super) fn release(&self, client: &Client) {
@@ -108,6 +110,7 @@ impl Transaction {
         self.state = State::Ready;
         self.registered.clear();
         self.has_offsets = false;
+        self.asked = false;
     }
 }
 
@@ -149,6 +152,7 @@ impl Producer {
         if new.is_empty() {
             return Ok(());
         }
+        self.transaction.asked = true;
         if !self.transaction.implicit {
             self.add_partitions(&new).await?;
         }
@@ -238,6 +242,7 @@ impl Producer {
         offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> Result<()> {
         let id = self.transactional_id()?;
+        self.transaction.asked = true;
         if !self.transaction.implicit && !self.transaction.has_offsets {
             let request = AddOffsetsToTxnRequest::default()
                 .with_transactional_id(TransactionalId(text(&id)))
@@ -356,7 +361,11 @@ impl Producer {
     /// Ends the transaction at the coordinator, if it knows of it.
     async fn end(&mut self, commits: bool) -> Result<()> {
         let id = self.transactional_id()?;
-        if self.transaction.registered.is_empty() && !self.transaction.has_offsets {
+        if !self.transaction.asked {
+            if !commits {
+                // What was dropped before it was sent has used no numbers up.
+                self.adopt(self.identity);
+            }
             self.transaction.ended();
             return Ok(());
         }

@@ -109,6 +109,11 @@ fn an_old_format_and_an_unknown_compression_are_named() {
     assert_eq!(read(strange.into(), false).unwrap_err(), Fault::UnknownCompression(7));
 }
 
+/// A batch of each compression, for the corpus of `fuzz/`.
+pub(crate) fn examples() -> Vec<(String, Vec<u8>)> {
+    ALL.iter().map(|compression| (format!("{compression:?}"), example(*compression).to_vec())).collect()
+}
+
 /// Called where memory is little, too.
 pub(crate) fn read_damaged() {
     let (mut errors, mut read_anyway) = (0, 0);

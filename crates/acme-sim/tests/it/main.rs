@@ -3,4 +3,5 @@
 mod commit;
 mod driver;
 mod group;
+mod kafka;
 mod model;
