@@ -132,7 +132,8 @@ impl Ledger {
             match left.get_mut(*id as usize).and_then(Option::take) {
                 Some((to, at)) if to == *partition && at.is_none_or(|at| at == *offset) => {}
                 _ => {
-                    faults.push(format!("{id} is at {partition}@{offset}, and should be {}", self.place(*id)))
+                    faults
+                        .push(format!("{id} is at {partition}@{offset}, and should be {}", self.place(*id)));
                 }
             }
         }
@@ -166,7 +167,7 @@ fn the_checker_finds_a_loss_a_double_an_invention_and_a_change() {
     }
     let log: Vec<(Place, u32)> = (0..100).map(|id| (((id % 6), i64::from(id / 6)), id as u32)).collect();
     assert_eq!(ledger.judge_log(&log), Vec::<String>::new());
-    let (mut lost, mut doubled, mut reordered) = (log.clone(), log.clone(), log.clone());
+    let (mut lost, mut doubled, mut reordered) = (log.clone(), log.clone(), log);
     lost.remove(3);
     doubled.push(((0, 17), 3));
     (reordered[0].1, reordered[6].1) = (6, 0);
