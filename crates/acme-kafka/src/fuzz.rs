@@ -63,6 +63,8 @@ kinds! {
     DescribeTopicPartitionsRequest 0
     ListPartitionReassignmentsRequest 0
     SaslAuthenticateRequest 2
+    ListTransactionsRequest 1
+    DescribeTransactionsRequest 0
 }
 
 /// The requests whose responses are read by hand, behind those of [`KINDS`].

@@ -125,4 +125,14 @@ kinds! {
             .with_name(topic())
             .with_partitions(vec![Default::default(); 4]); 2]);
     SaslAuthenticateRequest 2 m::SaslAuthenticateResponse::default().with_auth_bytes(Bytes::from_static(&[1; 40]));
+    ListTransactionsRequest 1 m::ListTransactionsResponse::default().with_transaction_states(vec![
+        m::list_transactions_response::TransactionState::default()
+            .with_transactional_id(m::TransactionalId(text("acme-p/g/w")))
+            .with_transaction_state(text("Ongoing")); 5]);
+    DescribeTransactionsRequest 0 m::DescribeTransactionsResponse::default().with_transaction_states(vec![
+        m::describe_transactions_response::TransactionState::default()
+            .with_transactional_id(m::TransactionalId(text("acme-p/g/w")))
+            .with_topics(vec![m::describe_transactions_response::TopicData::default()
+                .with_topic(topic())
+                .with_partitions(vec![1; 4]); 3]); 2]);
 }

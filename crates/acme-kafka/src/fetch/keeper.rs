@@ -230,8 +230,10 @@ impl Check {
             .ok_or_else(|| Error::protocol("response OffsetForLeaderEpoch", "a partition is missing"))?;
         ErrorCode(answer.error_code).check(what)?;
         // The epoch's end, or that of the largest one below; -1 if the log knows none that is as old.
-        // A smaller epoch is no fault by itself: a replica that was built anew lacks those whose records were compacted away.
-        if answer.end_offset >= self.offset {
+        // An epoch that we have read of and the log does not have was cut off, whatever came in its place: Java's client goes on
+        // where that is long enough, with other records than those it has read. The price is a false alarm where a replica was
+        // built anew after all records of the epoch were compacted away, and we have read nothing since.
+        if answer.end_offset >= self.offset && answer.leader_epoch == self.epoch {
             return Ok(());
         }
         Err(Error::Truncated {
