@@ -97,15 +97,19 @@ impl Node {
     /// Returns when the node takes requests.
     pub(super) fn wait(&self, folder: &Path) -> Result<()> {
         let process = self.process.as_ref().context("the node runs")?;
-        let read = || anyhow::Ok(fs::read_to_string(self.log(folder))?.split_off(process.log));
+        // The process notes its id a moment before it opens its log.
+        let read = || {
+            let text = fs::read_to_string(self.log(folder)).unwrap_or_default();
+            text.get(process.log..).unwrap_or_default().to_owned()
+        };
         until("it takes requests", || {
-            let text = read()?;
+            let text = read();
             if !alive(process.id) {
                 bail!("it has ended:\n{text}");
             }
             Ok(text.contains(STARTED).then_some(()))
         })
-        .with_context(|| format!("node {} of Kafka did not start:\n{}", self.id, read().unwrap_or_default()))
+        .with_context(|| format!("node {} of Kafka did not start:\n{}", self.id, read()))
     }
 
     pub(super) fn signal(&self, name: &str) -> Result<()> {
