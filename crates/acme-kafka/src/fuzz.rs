@@ -2,13 +2,9 @@
 //!
 //! They must come back, whatever the bytes are, without a panic and without a large allocation.
 
-use crate::records::{Compression, end_offset, index, marker_is_abort, next_batch};
 use crate::wire;
 use bytes::Bytes;
 use kafka_protocol::messages as m;
-
-/// The most bytes that may come out of one batch.
-const BATCH_MAX: usize = 1 << 20;
 
 /// Requests, and the version in which their responses are read.
 macro_rules! kinds {
@@ -80,26 +76,4 @@ pub fn response(data: &[u8]) -> bool {
         Some(0) => crate::connection::read_handshake(bytes).is_ok(),
         Some(_) => crate::group::deleted_codes(bytes).is_ok(),
     }
-}
-
-/// Record batches, one after the other. True if any was read.
-#[must_use]
-pub fn batches(data: &[u8]) -> bool {
-    let mut rest = Bytes::copy_from_slice(data);
-    let mut any = end_offset(&rest).is_err();
-    while let Ok(Some(batch)) = next_batch(&mut rest, false) {
-        let _ = marker_is_abort(&batch);
-        let Ok(compression) = Compression::of(batch.compression) else { continue };
-        let (mut buffer, mut records) = (Vec::new(), Vec::new());
-        let read = compression
-            .decompress(&batch.records, &mut buffer, BATCH_MAX)
-            .and_then(|()| index(&batch, &buffer, 0, 0, &mut records));
-        if read.is_ok() {
-            any = true;
-            for record in records {
-                let _ = (record.key(&buffer), record.value(&buffer), record.headers(&buffer).count());
-            }
-        }
-    }
-    any
 }

@@ -22,7 +22,6 @@ pub mod group;
 pub mod offsets;
 pub mod produce;
 pub mod properties;
-pub mod records;
 mod signal;
 mod wire;
 pub mod world;
@@ -30,6 +29,7 @@ pub mod world;
 #[cfg(test)]
 mod damage;
 
+pub use acme_records as records;
 pub use client::{Client, CoordinatorKind, Leader, Metadata, Purpose, TopicPartition};
 pub use config::{Config, Sasl, Security, Tls};
 pub use error::{Class, Error, ErrorCode, Result};

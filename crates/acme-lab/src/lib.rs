@@ -5,6 +5,7 @@
 //! returns when the system answers and whose `Drop` ends exactly the processes that it started.
 
 pub mod bigquery;
+pub mod damage;
 pub mod debezium;
 pub mod debian;
 pub mod deny;

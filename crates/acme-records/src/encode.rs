@@ -1,6 +1,6 @@
 //! Batches being filled, and what is sent of them.
 
-use super::{Compression, Fault, HEADER_BYTES, Header, Record};
+use crate::{Compression, Fault, HEADER_BYTES, Header, Record};
 use bytes::Bytes;
 
 /// More header bytes and varints of one record than there ever are.
@@ -17,26 +17,31 @@ pub struct BatchBuilder {
 
 /// A batch whose records are final, uncompressed and compressed only once; numbers are stamped on when it is sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoded {
+pub struct Encoded {
     records: Bytes,
     compression: Compression,
-    pub(crate) count: i32,
+    /// Number of records.
+    pub count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
 }
 
 /// Who sends a batch, and the how manieth records of this producer it holds (KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) producer_id: i64,
-    pub(crate) producer_epoch: i16,
-    pub(crate) base_sequence: i32,
-    pub(crate) is_transactional: bool,
+pub struct Stamp {
+    /// The producer, -1 without one.
+    pub producer_id: i64,
+    /// Its epoch: an older one is fenced.
+    pub producer_epoch: i16,
+    /// Number of the first record among those of this producer in this partition; -1 for none.
+    pub base_sequence: i32,
+    /// Whether it belongs to a transaction.
+    pub is_transactional: bool,
 }
 
 impl Stamp {
     /// No producer: neither idempotent nor transactional.
-    pub(crate) const NONE: Self =
+    pub const NONE: Self =
         Self { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
 }
 
@@ -102,7 +107,7 @@ impl BatchBuilder {
     }
 
     /// Compresses the records.
-    pub(crate) fn finish(self, compression: Compression) -> Result<Encoded, Fault> {
+    pub fn finish(self, compression: Compression) -> Result<Encoded, Fault> {
         let records = match compression {
             Compression::None => self.records,
             _ => {
@@ -123,24 +128,24 @@ impl BatchBuilder {
 
 impl Encoded {
     /// Bytes on the wire.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
     }
 
     /// The records again, and the buffer that they lie in.
-    pub(crate) fn decode(&self) -> Result<(Vec<Record>, Vec<u8>), Fault> {
+    pub fn decode(&self) -> Result<(Vec<Record>, Vec<u8>), Fault> {
         let [header, records] = self.stamped(Stamp::NONE);
         let mut bytes = Bytes::from([header, records].concat());
-        let batch = super::next_batch(&mut bytes, false)?.ok_or(Fault::Length(0))?;
+        let batch = crate::next_batch(&mut bytes, false)?.ok_or(Fault::Length(0))?;
         let (mut records, mut buffer) = (Vec::new(), Vec::new());
         self.compression.decompress(&batch.records, &mut buffer, usize::MAX / 2)?;
-        super::index(&batch, &buffer, 0, 0, &mut records)?;
+        crate::index(&batch, &buffer, 0, 0, &mut records)?;
         Ok((records, buffer))
     }
 
     /// Header and records, ready to be sent; the records are shared, not copied.
-    pub(crate) fn stamped(&self, stamp: Stamp) -> [Bytes; 2] {
-        let length = i32::try_from(self.bytes() - super::PREFIX).expect("a batch is far below 2 GiB");
+    pub fn stamped(&self, stamp: Stamp) -> [Bytes; 2] {
+        let length = i32::try_from(self.bytes() - crate::PREFIX).expect("a batch is far below 2 GiB");
         let transactional = if stamp.is_transactional { 0x10 } else { 0 };
         let attributes = i16::from(self.compression.id()) | transactional;
         let mut header = Vec::with_capacity(HEADER_BYTES);
@@ -158,7 +163,7 @@ impl Encoded {
         header.extend_from_slice(&stamp.producer_epoch.to_be_bytes());
         header.extend_from_slice(&stamp.base_sequence.to_be_bytes());
         header.extend_from_slice(&self.count.to_be_bytes());
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&header[super::CRC_FROM..]), &self.records);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&header[crate::CRC_FROM..]), &self.records);
         header[17..21].copy_from_slice(&crc.to_be_bytes());
         [header.into(), self.records.clone()]
     }

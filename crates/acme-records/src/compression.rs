@@ -1,6 +1,6 @@
 //! The four compressions of the protocol, as Kafka frames them.
 
-use super::Fault;
+use crate::Fault;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::io::{Read, Write};
 
@@ -31,12 +31,12 @@ const SNAPPY_RATIO_MAX: usize = 22;
 
 impl Compression {
     /// Its number in the attributes of a batch.
-    pub(crate) fn id(self) -> u8 {
+    pub fn id(self) -> u8 {
         self as u8
     }
 
     /// The compression of a number.
-    pub(crate) fn of(id: u8) -> Result<Self, Fault> {
+    pub fn of(id: u8) -> Result<Self, Fault> {
         Ok(match id {
             0 => Self::None,
             1 => Self::Gzip,
@@ -68,7 +68,7 @@ impl Compression {
 
     /// Appends what comes out of `bytes` to `out`, at most `max` bytes of it. Memory grows with what has come out,
     /// never by what a header announces.
-    pub(crate) fn decompress(self, bytes: &[u8], out: &mut Vec<u8>, max: usize) -> Result<(), Fault> {
+    pub fn decompress(self, bytes: &[u8], out: &mut Vec<u8>, max: usize) -> Result<(), Fault> {
         let before = out.len();
         let bound = max.saturating_add(1) as u64;
         let read = match self {
@@ -88,7 +88,7 @@ impl Compression {
     }
 
     /// Appends `bytes` in compressed form to `out`.
-    pub(crate) fn compress(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub fn compress(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let written = match self {
             Self::None => out.write_all(bytes),
             Self::Gzip => {

@@ -1,6 +1,6 @@
 //! The records of a batch as an index into its bytes: nothing is allocated per record.
 
-use super::{Batch, Fault};
+use crate::{Batch, Fault};
 
 /// Where a key, a value or the headers lie in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Cursor<'_> {
 /// **Shape** `buffer[from..]` is the batch's records, decompressed, and nothing after them.
 /// **Errors** [`Fault::Record`] with the number of the record that does not fit.
 /// **Cost** O(records); the index grows by what the bytes can hold, not by what the header announces.
-pub(crate) fn index(
+pub fn index(
     batch: &Batch,
     buffer: &[u8],
     from: usize,
@@ -235,7 +235,7 @@ fn record(batch: &Batch, cursor: &mut Cursor<'_>) -> Option<(Record, i32)> {
 /// Whether a control batch ends its transaction by an abort. `None` if it holds another kind of marker.
 ///
 /// Source: KIP-98, "Control Messages": the key is version and type, 0 aborts and 1 commits.
-pub(crate) fn marker_is_abort(batch: &Batch) -> Result<Option<bool>, Fault> {
+pub fn marker_is_abort(batch: &Batch) -> Result<Option<bool>, Fault> {
     let mut cursor = Cursor { bytes: &batch.records, at: 0 };
     let fault = Fault::Record(0);
     let (record, _) = record(batch, &mut cursor).ok_or(fault.clone())?;

@@ -6,12 +6,12 @@
 mod compression;
 mod decode;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 
 pub use compression::Compression;
-pub use decode::{Header, Headers, Record};
-pub(crate) use decode::{index, marker_is_abort};
-pub use encode::BatchBuilder;
-pub(crate) use encode::{Encoded, Stamp};
+pub use decode::{Header, Headers, Record, index, marker_is_abort};
+pub use encode::{BatchBuilder, Encoded, Stamp};
 
 use bytes::Bytes;
 
@@ -68,12 +68,16 @@ pub struct Batch {
     pub is_transactional: bool,
     /// Whether it holds a marker instead of records.
     pub is_control: bool,
-    pub(crate) compression: u8,
+    /// Number of its compression: [`Compression::of`].
+    pub compression: u8,
     /// The broker's time for all records, instead of the producer's.
-    pub(crate) append_time: Option<i64>,
-    pub(crate) base_timestamp: i64,
-    pub(crate) count: i32,
-    pub(crate) records: Bytes,
+    pub append_time: Option<i64>,
+    /// What the records' times count from, ms since 1970.
+    pub base_timestamp: i64,
+    /// Number of records.
+    pub count: i32,
+    /// The records, still compressed.
+    pub records: Bytes,
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -92,7 +96,7 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
 ///
 /// # Errors
 /// [`Fault::Length`] or [`Fault::Magic`].
-pub(crate) fn whole(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+pub fn whole(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     if bytes.len() < HEADER_BYTES {
         return Ok(None);
     }
@@ -112,7 +116,7 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<Option<usize>, Fault> {
 ///
 /// # Errors
 /// As [`whole`].
-pub(crate) fn end_offset(bytes: &[u8]) -> Result<Option<(i64, i32)>, Fault> {
+pub fn end_offset(bytes: &[u8]) -> Result<Option<(i64, i32)>, Fault> {
     let (mut rest, mut end) = (bytes, None);
     while let Some(length) = whole(rest)? {
         let next =
@@ -127,7 +131,7 @@ pub(crate) fn end_offset(bytes: &[u8]) -> Result<Option<(i64, i32)>, Fault> {
 ///
 /// # Errors
 /// Any [`Fault`] of the header; [`Fault::Checksum`] if `verify`.
-pub(crate) fn next_batch(bytes: &mut Bytes, verify: bool) -> Result<Option<Batch>, Fault> {
+pub fn next_batch(bytes: &mut Bytes, verify: bool) -> Result<Option<Batch>, Fault> {
     let Some(length) = whole(bytes)? else { return Ok(None) };
     let batch = bytes.split_to(length);
     if verify {
@@ -156,4 +160,4 @@ pub(crate) fn next_batch(bytes: &mut Bytes, verify: bool) -> Result<Option<Batch
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::damage::Chance;
+use acme_lab::damage::{Chance, corpus, in_little_memory, refused};
 
 const ALL: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
@@ -109,16 +109,10 @@ fn an_old_format_and_an_unknown_compression_are_named() {
     assert_eq!(read(strange.into(), false).unwrap_err(), Fault::UnknownCompression(7));
 }
 
-/// A batch of each compression, for the corpus of `fuzz/`.
-pub(crate) fn examples() -> Vec<(String, Vec<u8>)> {
-    ALL.iter().map(|compression| (format!("{compression:?}"), example(*compression).to_vec())).collect()
-}
-
-/// Called where memory is little, too.
-pub(crate) fn read_damaged() {
+fn read_damaged() {
     let (mut errors, mut read_anyway) = (0, 0);
     for seed in 1..=4_000_u64 {
-        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut chance = Chance::of(seed);
         let mut bytes = example(ALL[chance.below(5)]).to_vec();
         chance.damage(&mut bytes);
         // Without the checksum, which would find nearly all of it before the rest is looked at.
@@ -133,4 +127,18 @@ pub(crate) fn read_damaged() {
         }
     }
     assert!(errors > 1_000 && read_anyway > 100, "{errors} errors, {read_anyway} read");
+}
+
+#[test]
+fn damaged_batches_are_errors_and_nothing_worse() {
+    if !in_little_memory("tests::damaged_batches_are_errors_and_nothing_worse") {
+        return;
+    }
+    read_damaged();
+    let examples: Vec<_> = ALL.iter().map(|it| (format!("{it:?}"), example(*it).to_vec())).collect();
+    for (name, bytes) in corpus(env!("CARGO_MANIFEST_DIR"), "batches", &examples) {
+        assert!(fuzz::batches(&bytes), "{name}: undamaged it is read");
+        let refused = refused(&bytes, 1, fuzz::batches);
+        assert!(refused > 200, "{name}: {refused} of 2,000");
+    }
 }
