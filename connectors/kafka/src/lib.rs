@@ -3,6 +3,7 @@
 //! The client is `acme-kafka`; here is what its records mean to a pipeline.
 
 mod fault;
+mod ready;
 mod settings;
 mod sink;
 mod source;

@@ -129,6 +129,8 @@ pub struct SinkParts {
     pub sink: AnySink,
     /// The format in which it takes bytes; `None` for one that takes batches.
     pub format: Option<Format>,
+    /// It takes documents that nobody has changed where they lie ([`Batch::raw`](acme_types::Batch::raw)) instead of encoded.
+    pub takes_documents: bool,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
     pub reads: Vec<String>,
     /// SQL expressions over its rows that it reads by itself, with the places where they are written; [`Shape::computed`] says

@@ -8,10 +8,12 @@ mod decode;
 mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod whole;
 
 pub use compression::Compression;
 pub use decode::{Header, Headers, Record, index, marker_is_abort};
 pub use encode::{BatchBuilder, Encoded, Stamp};
+pub use whole::Whole;
 
 use bytes::Bytes;
 

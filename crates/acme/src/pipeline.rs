@@ -100,6 +100,7 @@ pub(crate) fn checkpoints(spec: &PipelineSpec) -> PathBuf {
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
         format: parts.format.clone(),
+        takes_documents: parts.takes_documents,
         reads: parts.reads.clone(),
         computed: parts.computed.clone(),
         change: parts.change,

@@ -148,5 +148,6 @@ fn rows<S: AsRef<str>>(columns: RecordBatch, list: &[S]) -> Rows {
         batch: Batch { columns, tick: EventTime(0) },
         shape: Arc::new(Shape { document: Some(DocumentEdits::default()), ..Shape::default() }),
         encoded: Some(encoded),
+        hint: None,
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn rows(columns: Vec<(Field, ArrayRef)>, documents: &[&str]) -> Rows 
         batch: Batch { columns, tick: EventTime(0) },
         shape: Arc::new(Shape { reads, ..Shape::default() }),
         encoded: Some(encoded),
+        hint: None,
     }
 }
 
