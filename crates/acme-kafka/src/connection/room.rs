@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is reserved at most for a response before any of it has arrived; the rest as it comes. A full fetch of the usual size is
-/// somewhat more than 4 MiB, and must not be moved for that.
+/// somewhat more than a power of two, and must not be moved for that.
 const RESERVE: usize = 8 * 1024 * 1024;
 /// Smaller responses are not worth it.
 const LARGE: usize = 256 * 1024;

@@ -56,7 +56,7 @@ impl Default for FetchOptions {
             isolation: Isolation::default(),
             max_wait: Duration::from_millis(500),
             min_bytes: 1,
-            max_bytes: 4 * 1024 * 1024,
+            max_bytes: 2 * 1024 * 1024,
             partition_max_bytes: 1024 * 1024,
             prefetch_bytes: 8 * 1024 * 1024,
             check_crcs: true,

@@ -67,7 +67,7 @@ impl Default for ProducerOptions {
             batch_bytes: 1_000_000,
             linger: Duration::from_millis(5),
             in_flight_max: 5,
-            buffer_bytes: 16 * 1024 * 1024,
+            buffer_bytes: 8 * 1024 * 1024,
             request_bytes: 4 * 1024 * 1024,
             record_bytes_max: 64 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
