@@ -169,11 +169,11 @@ name: p
 mode: batch
 sources: [{type: kafka, name: in, BROKERS, topic: in, start_offset: earliest}]
 transforms:
-  - {type: filter, name: all, inputs: [in], condition: "note IS NOT NULL"}
-  - {type: filter, name: even, inputs: [all], condition: "even"}
+  - {type: filter, name: all, from: in, condition: "note IS NOT NULL"}
+  - {type: filter, name: even, from: all, condition: "even"}
 destinations:
-  - {type: kafka, name: out, inputs: [all], BROKERS, topic: out}
-  - {type: kafka, name: some, inputs: [even], BROKERS, topic: some}
+  - {type: kafka, name: out, from: all, BROKERS, topic: out}
+  - {type: kafka, name: some, from: even, BROKERS, topic: some}
 "#,
     );
     world.place.acme_ok(&["run", "p.yaml"]);
