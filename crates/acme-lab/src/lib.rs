@@ -36,5 +36,6 @@ pub fn install_all() -> Result<()> {
     kafka::install(kafka::VERSION)?;
     kafka::install(kafka::OLD_VERSION)?;
     kafka::install_kcat()?;
+    rdkafka::install_python()?;
     postgres::install_all()
 }

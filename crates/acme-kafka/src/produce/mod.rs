@@ -192,6 +192,9 @@ impl Producer {
     /// the partition, counted from 0 over the life of this producer. Never waits: call [`Self::send`] instead, or
     /// [`Self::poll`] now and then, so that batches go out and memory stays bounded.
     ///
+    /// Brokers reckon a producer's age by the timestamps of its records: outside of transactions, records that are older
+    /// than `producer.id.expiration.ms` (a day) may be there twice, when a leader restarts while they are sent again.
+    ///
     /// # Errors
     /// MESSAGE_TOO_LARGE above `record_bytes_max`; [`Error::State`] outside of a transaction; what failed the
     /// transaction.

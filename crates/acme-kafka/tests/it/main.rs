@@ -5,6 +5,7 @@
 mod client;
 mod fetch;
 mod group;
+mod judge;
 mod produce;
 mod transaction;
 
