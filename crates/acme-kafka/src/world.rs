@@ -1,7 +1,7 @@
 //! The network and the time that a client lives in: the real ones, or those of a simulation.
 //!
 //! Everything in this crate that dials, waits or asks how late it is does so here, so that a simulation can hold
-//! back, lose and reorder whatever it likes, and tell it all again from its seed. Members of groups do not yet.
+//! back, lose and reorder whatever it likes, and tell it all again from its seed.
 
 use std::fmt;
 use std::future::Future;
