@@ -13,6 +13,7 @@ pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
 pub mod http;
+mod java;
 pub mod kafka;
 mod netns;
 pub mod postgres;
