@@ -7,6 +7,7 @@ mod fetch;
 mod group;
 mod judge;
 mod produce;
+mod tokens;
 mod transaction;
 
 use acme_kafka::admin::NewTopic;
