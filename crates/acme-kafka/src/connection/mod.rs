@@ -11,6 +11,7 @@ mod versions;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use sasl::read_handshake;
+pub(crate) use scram::salted;
 pub(crate) use tls::client_config;
 pub use versions::ApiVersions;
 

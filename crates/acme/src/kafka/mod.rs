@@ -1,19 +1,27 @@
-//! What the commands do with a Kafka cluster: topics, groups, their offsets. The texts are those of the commands of
+//! What the commands do with a Kafka cluster: topics, groups, records, settings, transactions. The texts are those of the commands of
 //! Kafka's distribution, so that scripts that read them go on working.
 
+pub(crate) mod configs;
 pub(crate) mod consume;
 pub(crate) mod create;
+pub(crate) mod delete_records;
 pub(crate) mod describe;
 pub(crate) mod failure;
 pub(crate) mod format;
+pub(crate) mod get_offsets;
 pub(crate) mod groups;
 pub(crate) mod java;
 pub(crate) mod lines;
+pub(crate) mod log_dirs;
 pub(crate) mod members;
+pub(crate) mod perf;
+pub(crate) mod pretty;
 pub(crate) mod produce;
+pub(crate) mod quotas;
 pub(crate) mod reset;
 pub(crate) mod time;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 
 use acme_kafka::properties::{Properties, Settings};
 use acme_kafka::{Client, Config};
