@@ -87,7 +87,7 @@ impl Client {
                 QuotaMatch::Default => (1, None),
                 QuotaMatch::Any => (2, None),
             };
-            ComponentData::default().with_entity_type(text(kind)).with_match_type(how).with__match(name)
+            ComponentData::default().with_entity_type(text(kind)).with_match_type(how).with_match(name)
         };
         let request = DescribeClientQuotasRequest::default()
             .with_components(of.iter().map(component).collect())

@@ -252,7 +252,8 @@ impl KafkaConfigs {
         if kinds.len() > 1 && sorted != [Kind::Clients, Kind::Users] {
             return Err("Only 'users' and 'clients' entity types may be specified together".to_owned());
         }
-        if !flags.is_empty() && !(self.entity_type.is_empty() && self.names.0.is_empty()) {
+        let by_type = !self.entity_type.is_empty() || !self.names.0.is_empty();
+        if !flags.is_empty() && by_type {
             let said =
                 "--entity-{type,name,default} should not be used in conjunction with specific entity flags";
             return Err(said.to_owned());

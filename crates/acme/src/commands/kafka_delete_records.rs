@@ -32,7 +32,7 @@ impl KafkaDeleteRecords {
         }
         let path = self.offset_json_file.as_deref().unwrap_or_default();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::file(format!("{path}: {error}"), "name a file of JSON"));
+            .map_err(|error| Failure::file(format!("Unable to read file {path}"), error.to_string()));
         let result = text.and_then(|text| plan(&text)).and_then(|plan| {
             let as_json = self.printed.as_json();
             on_cluster(&self.cluster, "acme-delete-records", async |client| {

@@ -174,7 +174,7 @@ impl KafkaProducerPerf {
         for text in &self.command_property {
             match text.split_once('=') {
                 Some((name, value)) if !value.is_empty() && !value.contains('=') => {
-                    properties.set(name, value)
+                    properties.set(name, value);
                 }
                 _ => {
                     return Err(Failure::user(

@@ -103,6 +103,11 @@ impl Failure {
         Self { help, ..Self::new(&codes::BAD_VALUE, messages.join("; ")) }
     }
 
+    /// The same, said in other words.
+    pub(crate) fn in_words(self, words: impl FnOnce(&str) -> String) -> Self {
+        Self { said: words(&self.said), ..self }
+    }
+
     /// What Kafka's tools print where they print the exception too.
     pub(crate) fn with_exception(&self) -> String {
         match self.exception {

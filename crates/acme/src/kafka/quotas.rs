@@ -85,7 +85,7 @@ pub(crate) async fn describe(client: &Client, whose: &Whose, as_json: bool) -> R
             .into_iter()
             .filter_map(part)
             .collect();
-        let values = hash_order(values, |(name, _)| name);
+        let values = hash_order(values.iter().collect(), |(name, _)| name.as_str());
         let values: Vec<String> =
             values.iter().map(|(name, value)| format!("{name}={}", double(*value))).collect();
         let _ = writeln!(out, "Quota configs for {} are {}", whose.join(", "), values.join(", "));

@@ -5,7 +5,7 @@ use super::{Said, java, pretty};
 use acme_connect::SystemClock;
 use acme_kafka::admin::{ActiveProducer, OpenTransaction, TransactionDescription, TransactionFilter};
 use acme_kafka::produce::{Transactional, init_producer};
-use acme_kafka::{Client, ErrorCode, TopicPartition};
+use acme_kafka::{Client, TopicPartition};
 use acme_types::Clock;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -20,9 +20,8 @@ fn now_ms() -> i64 {
     SystemClock::start().now().0 / 1_000
 }
 
-/// What failed, in the words of Kafka's tool.
-pub(crate) fn failed(what: impl std::fmt::Display, failure: Failure) -> Failure {
-    Failure { said: format!("{what}: {}", failure.said), ..failure }
+fn failed(what: impl std::fmt::Display, failure: Failure) -> Failure {
+    failure.in_words(|said| format!("{what}: {said}"))
 }
 
 /// `list`.
@@ -60,12 +59,11 @@ pub(crate) async fn describe(client: &Client, id: &str, as_json: bool) -> Result
     let what = format!("Failed to describe transaction state of transactional-id `{id}`");
     let found = client.describe_transaction(id).await.map_err(|error| failed(&what, error.into()))?;
     let Some(found) = found else {
-        let error = acme_kafka::Error::Broker {
-            code: ErrorCode::TRANSACTIONAL_ID_NOT_FOUND,
-            what: String::new(),
-            detail: None,
-        };
-        return Err(failed(&what, error.into()));
+        let said = format!(
+            "DescribeTransactions request for transactionalId `{id}` failed because the ID could not be found"
+        );
+        let help = "`acme transactions list` shows the transactional ids that there are";
+        return Err(failed(&what, Failure::user(said, help)));
     };
     let began = Some(found.began_ms).filter(|ms| *ms >= 0);
     let took = began.map(|ms| now_ms() - ms);

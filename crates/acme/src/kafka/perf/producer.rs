@@ -192,7 +192,7 @@ impl<W: Write> Measuring<'_, W> {
             Payload::Random(_) => {
                 for letters in record.chunks_mut(8) {
                     for (letter, chance) in letters.iter_mut().zip(self.next().to_le_bytes()) {
-                        *letter = b'A' + (u16::from(chance) * 26 >> 8) as u8;
+                        *letter = b'A' + ((u16::from(chance) * 26) >> 8) as u8;
                     }
                 }
             }
@@ -290,10 +290,9 @@ impl<W: Write> Measuring<'_, W> {
         match self.fault.take() {
             None => Ok(()),
             Some(error) => {
-                let failure = Failure::from(error);
-                let all = self.lost + self.stats.count();
-                let said = format!("{} of {all} records were not written: {}", self.lost, failure.said);
-                Err(Failure { said, ..failure })
+                let (lost, all) = (self.lost, self.lost + self.stats.count());
+                let words = |said: &str| format!("{lost} of {all} records were not written: {said}");
+                Err(Failure::from(error).in_words(words))
             }
         }
     }
