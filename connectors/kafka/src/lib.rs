@@ -3,10 +3,13 @@
 //! The client is `acme-kafka`; here is what its records mean to a pipeline.
 
 mod fault;
+mod remains;
 mod settings;
 mod sink;
 mod source;
 mod worker;
+
+pub use remains::{CommitTopic, Remains};
 
 use acme_connect::{Connector, Maker, csv};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};

@@ -25,6 +25,7 @@ use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, 
 use cells::Records;
 use fencing::Fencing;
 use progress::Progress;
+pub(crate) use progress::commit_topic;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -24,8 +24,8 @@ fn settings_of_topics_and_groups_are_shown_and_changed_as_by_kafkas_own_tool() {
     CONFIGS.agree(&["--alter", "--client-metrics", &metrics, "--add-config", setting]);
     CONFIGS.agree(&["--describe", "--client-metrics", &metrics]);
     for nobody in [["--topic", "nowhere"], ["--group", "nobody"], ["--broker", "7"]] {
-        CONFIGS.agree(&[&["--describe"], &nobody[..]].concat());
-        let ours = CONFIGS.ours(&[&["--describe"], &nobody[..]].concat());
+        CONFIGS.agree(&[&["--describe"][..], &nobody[..]].concat());
+        let ours = CONFIGS.ours(&[&["--describe"][..], &nobody[..]].concat());
         assert_eq!(ours.status.code(), Some(1), "what is not there cannot be described");
         assert!(text(&ours.stderr).starts_with("help: "), "{}", text(&ours.stderr));
     }
@@ -66,8 +66,8 @@ fn quotas_and_passwords_are_shown_and_changed_as_by_kafkas_own_tool() {
     // Names belong to types in the order in which both are given.
     let both =
         ["--entity-type", "users", "--entity-name", &user, "--entity-type", "clients", "--entity-default"];
-    CONFIGS.agree(&[&["--alter", "--add-config", "consumer_byte_rate=10"], &both[..]].concat());
-    assert!(CONFIGS.agree(&[&["--describe"], &both[..]].concat()).contains("the default client-id are"));
+    CONFIGS.agree(&[&["--alter", "--add-config", "consumer_byte_rate=10"][..], &both[..]].concat());
+    assert!(CONFIGS.agree(&[&["--describe"][..], &both[..]].concat()).contains("the default client-id are"));
     CONFIGS.agree(&["--alter", "--ip", "127.0.0.1", "--add-config", "connection_creation_rate=1000"]);
     CONFIGS.agree(&["--describe", "--entity-type", "ips"]);
     CONFIGS.agree(&["--alter", "--ip", "127.0.0.1", "--delete-config", "connection_creation_rate"]);

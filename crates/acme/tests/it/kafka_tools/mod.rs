@@ -85,7 +85,7 @@ impl Tool {
             false => [arguments, &["--bootstrap-server", &bootstrap]].concat(),
         };
         let theirs = self.theirs(&arguments);
-        let ours = Place::new().acme(&[&[self.0], &arguments[..]].concat());
+        let ours = Place::new().acme(&[&[self.0][..], &arguments].concat());
         let said = text(&ours.stderr);
         let first = |bytes: &[u8]| {
             let all = text(bytes);

@@ -170,7 +170,7 @@ fn mistakes_in_measuring_are_said_as_by_kafkas_own_tools() {
         ),
     ] {
         let cluster = [CONSUMER_PERF.0, "--bootstrap-server", &bootstrap];
-        let refused = Place::new().acme(&[&cluster, arguments].concat());
+        let refused = Place::new().acme(&[&cluster[..], arguments].concat());
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
         assert!(text(&refused.stderr).contains(expected), "{arguments:?}: {}", text(&refused.stderr));
     }

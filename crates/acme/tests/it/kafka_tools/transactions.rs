@@ -37,12 +37,12 @@ impl Open {
 /// Both tools; Java's wants to know the cluster before its command.
 fn agree(arguments: &[&str]) -> String {
     let bootstrap = NODE.bootstrap();
-    TRANSACTIONS.agree(&[&["--bootstrap-server", &bootstrap], arguments].concat())
+    TRANSACTIONS.agree(&[&["--bootstrap-server", &bootstrap][..], arguments].concat())
 }
 
 fn refuse(arguments: &[&str]) -> String {
     let bootstrap = NODE.bootstrap();
-    TRANSACTIONS.refuse(&[&["--bootstrap-server", &bootstrap], arguments].concat())
+    TRANSACTIONS.refuse(&[&["--bootstrap-server", &bootstrap][..], arguments].concat())
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn transactions_are_shown_and_ended_as_by_kafkas_own_tool() {
         cells
     };
     let bootstrap = NODE.bootstrap();
-    let theirs = TRANSACTIONS.theirs(&[&["--bootstrap-server", &bootstrap], &describe[..]].concat());
+    let theirs = TRANSACTIONS.theirs(&[&["--bootstrap-server", &bootstrap][..], &describe[..]].concat());
     let ours = TRANSACTIONS.ours(&describe);
     assert_eq!(text(&theirs.stdout).lines().next(), text(&ours.stdout).lines().next());
     assert_eq!(row(&text(&theirs.stdout)), row(&text(&ours.stdout)));
