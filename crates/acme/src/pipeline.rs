@@ -192,9 +192,18 @@ impl Pipeline {
 
     /// Looks whether the destinations are ready.
     pub(crate) async fn check_sinks(&mut self) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
+        let mut found: Vec<Diagnostic> = Vec::new();
         for (parts, item) in self.sinks.iter_mut().zip(&self.spec.destinations) {
             for diagnostic in parts.sink.sink().check().await {
+                // What several destinations need is asked for once.
+                let is_known = |known: &Diagnostic| {
+                    known.code.id == diagnostic.code.id
+                        && known.message == diagnostic.message
+                        && known.help == diagnostic.help
+                };
+                if found.iter().any(is_known) {
+                    continue;
+                }
                 let at = diagnostic.at.clone().unwrap_or_else(|| item.at.clone());
                 found.push(diagnostic.at(&at));
             }

@@ -59,7 +59,10 @@ impl Tool {
     /// Ours.
     pub fn ours(self, arguments: &[&str]) -> Output {
         let bootstrap = NODE.bootstrap();
-        let arguments = [&[self.0, "--bootstrap-server", &bootstrap], arguments].concat();
+        let arguments = match arguments.contains(&"--bootstrap-server") {
+            true => [&[self.0][..], arguments].concat(),
+            false => [&[self.0, "--bootstrap-server", &bootstrap], arguments].concat(),
+        };
         Place::new().command(&arguments).stdin(Stdio::null()).output().expect("it runs")
     }
 
