@@ -217,5 +217,9 @@ async fn alter_passwords(client: &Client, user: &str, change: &Change) -> Result
         };
         changes.push(ScramChange::Set { hash, iterations, password: Secret::new(password.to_owned()) });
     }
-    Ok(client.alter_scram(user, &changes).await?)
+    // Clusters take one change of a user at a time.
+    for change in changes {
+        client.alter_scram(user, &[change]).await?;
+    }
+    Ok(())
 }
