@@ -41,7 +41,12 @@ const WORDS: &[(i16, &str, &str)] = &[
     (31, "ClusterAuthorizationException", "Cluster authorization failed."),
     (36, "TopicExistsException", "Topic with this name already exists."),
     (40, "InvalidConfigurationException", "Configuration is invalid."),
-    (42, "InvalidRequestException", "This most likely occurs because of a request being malformed."),
+    (
+        42,
+        "InvalidRequestException",
+        "This most likely occurs because of a request being malformed by the client library or the message was sent to an \
+         incompatible broker. See the broker logs for more details.",
+    ),
     (44, "PolicyViolationException", "Request parameters do not satisfy the configured policy."),
     (47, "InvalidProducerEpochException", "Producer attempted to produce with an old epoch."),
     (

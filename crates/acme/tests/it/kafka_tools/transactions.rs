@@ -1,9 +1,14 @@
 //! Transactions.
 
 use super::{NODE, TRANSACTIONS, acme, acme_json, topic, unique};
-use crate::harness::text;
+use crate::harness::{Place, text};
+use acme_kafka::kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use acme_kafka::kafka_protocol::messages::{ProduceRequest, TopicName, TransactionalId};
+use acme_kafka::kafka_protocol::protocol::StrBytes;
 use acme_kafka::produce::Transactional;
-use acme_kafka::{Client, Config, Producer, ProducerOptions, TopicPartition};
+use acme_kafka::records::{BatchBuilder, Compression, Stamp};
+use acme_kafka::{Client, Config, Producer, ProducerOptions, Purpose, TopicPartition};
+use acme_lab::kafka::Kafka;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -126,4 +131,59 @@ fn mistakes_about_transactions_are_said_as_by_kafkas_own_tool() {
         assert!(text(&ours.stderr).contains(expected), "{arguments:?}: {}", text(&ours.stderr));
     }
     assert_eq!(acme(&["transactions", "describe", "nobody"]).status.code(), Some(2));
+}
+
+/// Writes a record in a transaction that no coordinator knows, as brokers without KIP-890 let it happen; long ago.
+async fn hang(client: &Client, topic: &str) -> bool {
+    let mut batch = BatchBuilder::with_capacity(100);
+    batch.push(1_700_000_000_000, None, Some(b"x"), &[]);
+    let stamp = Stamp { producer_id: 77_777, producer_epoch: 3, base_sequence: 0, is_transactional: true };
+    let records = batch.finish(Compression::None).expect("it fits").stamped(stamp).concat();
+    let partition = PartitionProduceData::default().with_records(Some(records.into()));
+    let name = |name: &str| StrBytes::from_string(name.to_owned());
+    let data =
+        TopicProduceData::default().with_name(TopicName(name(topic))).with_partition_data(vec![partition]);
+    let request = ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(10_000)
+        .with_transactional_id(Some(TransactionalId(name("nobody's"))))
+        .with_topic_data(vec![data]);
+    let leader = client.leader(&TopicPartition::new(topic, 0)).await.expect("it has one").broker;
+    let connection = client.connection(leader, Purpose::Control).await.expect("it answers");
+    // The last version of the older dialect: newer ones tell the coordinator.
+    let answer = connection.send_at(&request, 11, Duration::from_secs(30)).await.expect("it answers");
+    answer.responses[0].partition_responses[0].error_code == 0
+}
+
+#[test]
+fn a_transaction_that_hangs_is_found_and_aborted() {
+    let kafka =
+        Kafka::options().set("transaction.partition.verification.enable", false).start().expect("it starts");
+    kafka.create_topic("hung", 1, &[]).expect("it is made");
+    let bootstrap = kafka.bootstrap();
+    let runtime = Runtime::new().expect("it starts");
+    runtime.block_on(async {
+        let client = Client::connect(Config::new([bootstrap.clone()])).await.expect("it answers");
+        assert!(hang(&client, "hung").await, "it is written");
+    });
+    let place = Place::new();
+    let acme = |arguments: &[&str]| place.acme_ok(&[arguments, &["--bootstrap-server", &bootstrap]].concat());
+    let find = ["--bootstrap-server", &bootstrap, "find-hanging", "--topic", "hung"];
+    let theirs =
+        acme_lab::run(&mut kafka.tool(TRANSACTIONS.1, &find).expect("Java is there")).expect("it runs");
+    let ours = acme(&["kafka-transactions", "find-hanging", "--topic", "hung"]);
+    // How long it hangs is counted in minutes.
+    let row = |out: &str| -> Vec<String> {
+        out.lines().nth(1).unwrap_or_default().split_whitespace().take(7).map(str::to_owned).collect()
+    };
+    assert_eq!(row(&theirs), row(&ours));
+    assert_eq!(row(&ours), ["hung", "0", "77777", "3", "-1", "0", "1700000000000"]);
+    let found = acme(&["transactions", "hanging", "--broker", "1", "--output", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&found).expect("it is JSON");
+    assert_eq!(
+        (&found[0]["producer_id"], &found[0]["transaction_start_offset"]),
+        (&77_777.into(), &0.into())
+    );
+    acme(&["transactions", "abort", "hung", "0", "--start-offset", "0"]);
+    assert_eq!(acme(&["kafka-transactions", "find-hanging", "--topic", "hung"]).lines().count(), 1);
 }
