@@ -3,11 +3,26 @@
 use acme_kafka::TopicPartition;
 
 /// The order of a `HashMap` with these keys, put in one after the other.
-pub(crate) fn hash_order<'a, T>(mut items: Vec<T>, key: impl Fn(&T) -> &'a str) -> Vec<T>
+pub(crate) fn hash_order<'a, T>(items: Vec<T>, key: impl Fn(&T) -> &'a str) -> Vec<T>
 where
     T: 'a,
 {
-    let mut buckets = 16;
+    ordered(items, 16, key)
+}
+
+/// The same of one that was made for so many.
+pub(crate) fn sized_hash_order<'a, T>(items: Vec<T>, key: impl Fn(&T) -> &'a str) -> Vec<T>
+where
+    T: 'a,
+{
+    let buckets = items.len().next_power_of_two();
+    ordered(items, buckets, key)
+}
+
+fn ordered<'a, T>(mut items: Vec<T>, mut buckets: usize, key: impl Fn(&T) -> &'a str) -> Vec<T>
+where
+    T: 'a,
+{
     while items.len() * 4 > buckets * 3 {
         buckets *= 2;
     }
@@ -52,6 +67,13 @@ mod tests {
         let keys = vec!["retention.ms", "cleanup.policy", "min.insync.replicas"];
         let expected = ["cleanup.policy", "min.insync.replicas", "retention.ms"];
         assert_eq!(hash_order(keys, |key| key), expected);
+    }
+
+    #[test]
+    fn a_map_that_was_made_for_its_keys_has_fewer_buckets() {
+        let keys = vec!["request_percentage", "producer_byte_rate", "consumer_byte_rate"];
+        let expected = ["consumer_byte_rate", "request_percentage", "producer_byte_rate"];
+        assert_eq!(sized_hash_order(keys, |key| key), expected);
     }
 
     #[test]

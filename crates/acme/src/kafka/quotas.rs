@@ -3,7 +3,7 @@
 use super::Said;
 use super::configs::{Change, Kind};
 use super::failure::Failure;
-use super::java::{double, hash_order};
+use super::java::{double, sized_hash_order};
 use acme_kafka::Client;
 use acme_kafka::admin::{QuotaEntity, QuotaMatch, Quotas, ScramChange};
 use acme_kafka::config::ScramHash;
@@ -85,7 +85,7 @@ pub(crate) async fn describe(client: &Client, whose: &Whose, as_json: bool) -> R
             .into_iter()
             .filter_map(part)
             .collect();
-        let values = hash_order(values.iter().collect(), |(name, _)| name.as_str());
+        let values = sized_hash_order(values.iter().collect(), |(name, _)| name.as_str());
         let values: Vec<String> =
             values.iter().map(|(name, value)| format!("{name}={}", double(*value))).collect();
         let _ = writeln!(out, "Quota configs for {} are {}", whose.join(", "), values.join(", "));
