@@ -18,5 +18,5 @@ mod server;
 mod sessions;
 mod shape;
 
-pub use options::{Options, Tls};
+pub use options::{Options, Tls, Warn};
 pub use server::{Broker, Error};
