@@ -12,6 +12,10 @@ mod connection;
 mod context;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+#[cfg(test)]
+mod fuzz_tests;
 mod options;
 mod sasl;
 mod server;
