@@ -181,8 +181,10 @@ impl Sessions {
             order: BTreeMap::new(),
             turn: 0,
         };
-        for ((key, wish), news) in plan.wishes.iter().zip(news) {
+        for (key, wish) in &plan.wishes {
             session.put(key.clone(), *wish);
+        }
+        for ((key, _), news) in plan.wishes.iter().zip(news) {
             session.tell(key, *news);
         }
         // Nobody finds another's session by counting.

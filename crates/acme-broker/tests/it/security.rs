@@ -124,6 +124,7 @@ async fn over_tls_everything_is_the_same_and_plain_text_is_not_understood() {
             "2",
         ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
