@@ -11,6 +11,7 @@ mod kafka_groups;
 mod kafka_topics;
 mod produce;
 mod run;
+mod server;
 mod slots;
 mod status;
 mod stop;
@@ -40,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Run a pipeline file until it ends or is stopped.
     Run(run::Run),
+    /// Serve a durable log to any client of Kafka.
+    Server(Box<server::Server>),
     /// Check pipeline files without running them.
     Validate(validate::Validate),
     /// Show what runs on this machine.
@@ -109,6 +112,7 @@ fn kafka_tool(program: &Path) -> Option<&'static str> {
 pub fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(run) => run.execute(),
+        Command::Server(server) => server.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Status(status) => status.execute(),
         Command::Stop(stop) => stop.execute(),

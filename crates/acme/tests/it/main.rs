@@ -30,6 +30,7 @@ mod schema;
 mod schema_changes;
 mod secrets;
 mod seeing;
+mod server;
 mod signals;
 mod tour;
 mod unfinished;
