@@ -1,0 +1,124 @@
+//! The one table of requests: versions, and the function that answers. ApiVersions is told from it.
+//!
+//! A handler is `async fn handle(call: &Call, request: XRequest) -> XResponse`. Requests of one connection are handled one
+//! after the other, each to its end, as Kafka does it; only what follows a produce is not kept waiting for the disk.
+
+mod api_versions;
+mod metadata;
+mod produce;
+
+use crate::connection::Session;
+use crate::context::Context;
+use crate::frame::{self, Head, Refused};
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages as m;
+use kafka_protocol::protocol::{Request, StrBytes};
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What comes later.
+pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One request: who asks, and in which version.
+pub(crate) struct Call {
+    pub(crate) context: Arc<Context>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+    pub(crate) client_id: StrBytes,
+}
+
+/// An answer as it lies on the wire, its parts one behind the other.
+#[derive(Default)]
+pub(crate) struct Reply {
+    pub(crate) parts: Vec<Bytes>,
+    /// Counted until it is sent.
+    pub(crate) held: Option<crate::context::Held>,
+    /// The connection ends behind it.
+    pub(crate) last: bool,
+}
+
+impl Reply {
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        Self { parts: vec![bytes], ..Self::default() }
+    }
+}
+
+/// How a request goes on.
+pub(crate) enum Started {
+    /// The next request waits for the end of this one.
+    Alone(Later<Result<Reply, Refused>>),
+    /// What must be in order is done; the answer (or none) comes when it is durable.
+    Behind(Later<Result<Option<Reply>, Refused>>),
+}
+
+/// A request that is served, and its versions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Api {
+    pub(crate) key: i16,
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+}
+
+macro_rules! table {
+    (own { $($own:ident $own_min:literal ..= $own_max:literal;)* }
+     $($request:ident $min:literal ..= $max:literal $handler:path;)*) => {
+        /// Everything that is served.
+        pub(crate) const TABLE: &[Api] = &[
+            $(Api { key: <m::$own as Request>::KEY, min: $own_min, max: $own_max },)*
+            $(Api { key: <m::$request as Request>::KEY, min: $min, max: $max },)*
+        ];
+
+        fn run(call: Call, key: i16, body: Bytes) -> Later<Result<Reply, Refused>> {
+            match key {
+                $(<m::$request as Request>::KEY => Box::pin(async move {
+                    let request = frame::decode::<m::$request>(body, call.version)?;
+                    let response = $handler(&call, request).await;
+                    frame::encode(&response, key, call.version, call.correlation).map(Reply::of)
+                }),)*
+                _ => Box::pin(async move { Err(Refused::Unknown(key, call.version)) }),
+            }
+        }
+    };
+}
+
+table! {
+    // These write their answers themselves.
+    own {
+        ProduceRequest 3..=13;
+    }
+    ApiVersionsRequest 0..=4 api_versions::handle;
+    MetadataRequest 0..=13 metadata::handle;
+}
+
+/// The entry of a request.
+pub(crate) fn find(key: i16) -> Option<&'static Api> {
+    TABLE.iter().find(|api| api.key == key)
+}
+
+/// Starts a request whose header has been read.
+pub(crate) async fn start(
+    context: &Arc<Context>,
+    session: &Arc<Session>,
+    head: Head,
+    mut rest: BytesMut,
+) -> Result<Started, Refused> {
+    let Head { key, version, correlation, client_id } = head;
+    let api = find(key).ok_or(Refused::Unknown(key, version))?;
+    if !(api.min..=api.max).contains(&version) {
+        if key == m::ApiVersionsRequest::KEY {
+            return Ok(Started::Alone(Box::pin(async move { api_versions::unsupported(correlation) })));
+        }
+        return Err(Refused::Unknown(key, version));
+    }
+    let flexible = m::ApiKey::try_from(key).is_ok_and(|api| api.request_header_version(version) >= 2);
+    if flexible {
+        frame::skip_tags(&mut rest)?;
+    }
+    let call =
+        Call { context: Arc::clone(context), session: Arc::clone(session), version, correlation, client_id };
+    if key == m::ProduceRequest::KEY {
+        return produce::start(call, rest).await.map(Started::Behind);
+    }
+    Ok(Started::Alone(run(call, key, rest.freeze())))
+}

@@ -1,0 +1,85 @@
+//! What all connections share.
+
+use crate::error::Code;
+use crate::options::Options;
+use crate::sessions::Sessions;
+use acme_log::Log;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Semaphore, watch};
+
+/// The id of the one node.
+pub(crate) const NODE: i32 = 1;
+
+/// What all connections share.
+pub(crate) struct Context {
+    pub(crate) log: Log,
+    pub(crate) options: Options,
+    pub(crate) sessions: Sessions,
+    /// KiB that may still be received.
+    pub(crate) receiving: Arc<Semaphore>,
+    /// Bytes of answers that nobody has taken yet.
+    sending: AtomicUsize,
+    /// True when the broker is to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// What a transactional produce asks the coordinator before its first batch in a partition (KIP-890).
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub(crate) transactional_id: String,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// The partition becomes part of the transaction by this (version 2), instead of having to be so already.
+    pub(crate) adds: bool,
+}
+
+impl Context {
+    /// Whether a producer may write to a partition in its transaction.
+    pub(crate) async fn admit(&self, _admission: Admission) -> Result<(), Code> {
+        Ok(())
+    }
+
+    pub(crate) fn new(log: Log, options: Options, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            log,
+            sessions: Sessions::new(options.sessions_max),
+            receiving: Arc::new(Semaphore::new(options.receiving_bytes_max >> 10)),
+            sending: AtomicUsize::new(0),
+            stopping,
+            options,
+        }
+    }
+
+    /// Bytes that an answer may still have.
+    pub(crate) fn room(&self) -> usize {
+        self.options.sending_bytes_max.saturating_sub(self.sending.load(Ordering::Relaxed))
+    }
+
+    /// Counts bytes of an answer until it is gone.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Held {
+        self.sending.fetch_add(bytes, Ordering::Relaxed);
+        Held { context: Arc::clone(self), bytes }
+    }
+
+    /// Resolves when the broker is to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // Who could have said so is gone: that is a stop as well.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Bytes of an answer that is on its way.
+pub(crate) struct Held {
+    context: Arc<Context>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.context.sending.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,1 @@
+//! What is checked of a batch before it is appended, and what is stamped on it.
