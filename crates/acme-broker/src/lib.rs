@@ -8,15 +8,20 @@
 //! ```
 
 mod api;
+mod codec;
 mod connection;
 mod context;
 mod error;
 mod frame;
+mod groups;
 mod options;
+#[cfg(test)]
+mod random;
 mod sasl;
 mod server;
 mod sessions;
 mod shape;
+mod transactions;
 
 pub use options::{Options, Tls};
 pub use server::{Broker, Error};
