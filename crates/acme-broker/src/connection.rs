@@ -280,7 +280,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             self.buffer.reserve(missing);
             // What follows a small request may come with it; a large one gets memory of its own.
             let limit = if missing < CHUNK { self.buffer.capacity() - self.buffer.len() } else { missing };
-            let read = self.reader.read_buf(&mut bytes::BufMut::limit(&mut self.buffer, limit));
+            let mut room = bytes::BufMut::limit(&mut self.buffer, limit);
+            let read = self.reader.read_buf(&mut room);
             let slow = stalled + Duration::from_secs(total as u64 / SLOWEST);
             if !matches!(timeout(stalled, read).await, Ok(Ok(1..))) || begun.elapsed() > slow {
                 return None;

@@ -53,9 +53,18 @@ impl Context {
         }
     }
 
-    /// Bytes that an answer may still have.
-    pub(crate) fn room(&self) -> usize {
-        self.options.sending_bytes_max.saturating_sub(self.sending.load(Ordering::Relaxed))
+    /// Does what may wait for the disk where nobody else waits for it.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Log) -> T + Send + 'static,
+    ) -> T {
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || work(&log)).await.expect("the log does not panic")
+    }
+
+    /// Tells a person.
+    pub(crate) fn warn(&self, text: &str) {
+        (self.options.warn)(text);
     }
 
     /// Counts bytes of an answer until it is gone.
@@ -76,6 +85,20 @@ impl Context {
 pub(crate) struct Held {
     context: Arc<Context>,
     bytes: usize,
+}
+
+impl Held {
+    /// Bytes that this answer may have more.
+    pub(crate) fn room(&self) -> usize {
+        let context = &self.context;
+        context.options.sending_bytes_max.saturating_sub(context.sending.load(Ordering::Relaxed))
+    }
+
+    /// So many they are now; never fewer than before.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        self.context.sending.fetch_add(bytes.saturating_sub(self.bytes), Ordering::Relaxed);
+        self.bytes = bytes.max(self.bytes);
+    }
 }
 
 impl Drop for Held {

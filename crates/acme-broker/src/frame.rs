@@ -5,7 +5,7 @@
 
 use crate::shape;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request, StrBytes};
 
 /// What every request begins with.
 #[derive(Clone, Debug, Default)]

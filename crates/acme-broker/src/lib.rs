@@ -23,5 +23,5 @@ mod sessions;
 mod shape;
 mod transactions;
 
-pub use options::{Options, Tls};
+pub use options::{Options, Tls, Warn};
 pub use server::{Broker, Error};

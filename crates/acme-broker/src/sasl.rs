@@ -24,6 +24,8 @@ pub(crate) enum Exchange {
     Token,
     /// The token has to come, as a frame of its own (handshake version 0).
     RawToken,
+    /// Refused: the answer says so, and then the connection ends.
+    Failed,
     /// This user.
     Done(String),
 }
@@ -31,6 +33,10 @@ pub(crate) enum Exchange {
 impl Exchange {
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Anonymous | Self::Done(_))
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        *self == Self::Failed
     }
 
     /// Whether the next frame is no request.
@@ -44,7 +50,7 @@ impl Exchange {
             Self::Anonymous | Self::Done(_) => true,
             Self::Handshake => matches!(key, ApiVersionsRequest::KEY | SaslHandshakeRequest::KEY),
             Self::Token => key == SaslAuthenticateRequest::KEY,
-            Self::RawToken => false,
+            Self::RawToken | Self::Failed => false,
         }
     }
 

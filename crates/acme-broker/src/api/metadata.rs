@@ -22,7 +22,11 @@ pub(crate) const NOT_ASKED: i32 = i32::MIN;
 pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let topics = match &request.topics {
         Some(asked) if !(asked.is_empty() && call.version == 0) => {
-            asked.iter().map(|topic| one(call, &request, topic)).collect()
+            let mut topics = Vec::with_capacity(asked.len());
+            for topic in asked {
+                topics.push(one(call, &request, topic).await);
+            }
+            topics
         }
         _ => call.context.log.topics().iter().map(|topic| described(call, &request, topic)).collect(),
     };
@@ -38,7 +42,7 @@ pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataRes
         .with_cluster_authorized_operations(if wants_rights { CLUSTER_OPERATIONS } else { NOT_ASKED })
 }
 
-fn one(call: &Call, request: &MetadataRequest, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
+async fn one(call: &Call, request: &MetadataRequest, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
     let topics = call.context.log.topics();
     let Some(name) = &asked.name else {
         let code = match topics.with_id(asked.topic_id) {
@@ -55,7 +59,7 @@ fn one(call: &Call, request: &MetadataRequest, asked: &MetadataRequestTopic) -> 
         return described(call, request, topic);
     }
     let may_create = call.version < 4 || request.allow_auto_topic_creation;
-    match created(call, name, may_create) {
+    match created(call, name, may_create).await {
         Ok(()) => match call.context.log.topics().named(name) {
             Some(topic) => described(call, request, topic),
             None => unknown(name, Code::UnknownTopicOrPartition),
@@ -65,14 +69,16 @@ fn one(call: &Call, request: &MetadataRequest, asked: &MetadataRequestTopic) -> 
 }
 
 /// Makes a topic that somebody has asked for, if that is how topics are made here.
-fn created(call: &Call, name: &str, may_create: bool) -> Result<(), Code> {
+async fn created(call: &Call, name: &str, may_create: bool) -> Result<(), Code> {
     let options = &call.context.options;
     let log = &call.context.log;
     log.check_topic(name, options.partitions, &BTreeMap::new()).map_err(|error| error::of_log(&error))?;
     if !may_create || !options.auto_create_topics || name.starts_with("__") {
         return Err(Code::UnknownTopicOrPartition);
     }
-    match log.create_topic(name, options.partitions, BTreeMap::new(), false) {
+    let (name, partitions) = (name.to_owned(), options.partitions);
+    match call.context.blocking(move |log| log.create_topic(&name, partitions, BTreeMap::new(), false)).await
+    {
         Ok(_) | Err(acme_log::Error::TopicExists(_)) => Ok(()),
         Err(error) => Err(error::of_log(&error)),
     }

@@ -3,9 +3,27 @@
 //! A handler is `async fn handle(call: &Call, request: XRequest) -> XResponse`. Requests of one connection are handled one
 //! after the other, each to its end, as Kafka does it; only what follows a produce is not kept waiting for the disk.
 
+mod alter_configs;
 mod api_versions;
+mod config;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod fetch;
+mod incremental_alter_configs;
+mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 
 use crate::connection::Session;
 use crate::context::Context;
@@ -74,7 +92,9 @@ macro_rules! table {
                 $(<m::$request as Request>::KEY => Box::pin(async move {
                     let request = frame::decode::<m::$request>(body, call.version)?;
                     let response = $handler(&call, request).await;
-                    frame::encode(&response, key, call.version, call.correlation).map(Reply::of)
+                    let mut reply = frame::encode(&response, key, call.version, call.correlation).map(Reply::of)?;
+                    reply.last = call.session.exchange().is_failed();
+                    Ok(reply)
                 }),)*
                 _ => Box::pin(async move { Err(Refused::Unknown(key, call.version)) }),
             }
@@ -86,9 +106,26 @@ table! {
     // These write their answers themselves.
     own {
         ProduceRequest 3..=13;
+        FetchRequest 4..=17;
     }
     ApiVersionsRequest 0..=4 api_versions::handle;
     MetadataRequest 0..=13 metadata::handle;
+    ListOffsetsRequest 1..=10 list_offsets::handle;
+    OffsetForLeaderEpochRequest 2..=4 offset_for_leader_epoch::handle;
+    SaslHandshakeRequest 0..=1 sasl_handshake::handle;
+    SaslAuthenticateRequest 0..=2 sasl_authenticate::handle;
+    CreateTopicsRequest 2..=7 create_topics::handle;
+    DeleteTopicsRequest 1..=6 delete_topics::handle;
+    CreatePartitionsRequest 0..=3 create_partitions::handle;
+    DeleteRecordsRequest 0..=2 delete_records::handle;
+    DescribeConfigsRequest 1..=4 describe_configs::handle;
+    AlterConfigsRequest 0..=2 alter_configs::handle;
+    IncrementalAlterConfigsRequest 0..=1 incremental_alter_configs::handle;
+    DescribeLogDirsRequest 1..=4 describe_log_dirs::handle;
+    DescribeClusterRequest 0..=2 describe_cluster::handle;
+    DescribeProducersRequest 0..=0 describe_producers::handle;
+    DescribeTopicPartitionsRequest 0..=0 describe_topic_partitions::handle;
+    ListPartitionReassignmentsRequest 0..=0 list_partition_reassignments::handle;
 }
 
 /// The entry of a request.
@@ -120,5 +157,12 @@ pub(crate) async fn start(
     if key == m::ProduceRequest::KEY {
         return produce::start(call, rest).await.map(Started::Behind);
     }
-    Ok(Started::Alone(run(call, key, rest.freeze())))
+    let body = rest.freeze();
+    if key == m::FetchRequest::KEY {
+        return Ok(Started::Alone(Box::pin(async move {
+            let request = frame::decode::<m::FetchRequest>(body, version)?;
+            fetch::handle(&call, request).await
+        })));
+    }
+    Ok(Started::Alone(run(call, key, body)))
 }
