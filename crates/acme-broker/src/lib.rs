@@ -14,6 +14,7 @@ mod context;
 mod error;
 mod frame;
 mod groups;
+mod journal;
 mod options;
 #[cfg(test)]
 mod random;
@@ -23,5 +24,6 @@ mod sessions;
 mod shape;
 mod transactions;
 
+pub use groups::GroupOptions;
 pub use options::{Options, Tls, Warn};
 pub use server::{Broker, Error};

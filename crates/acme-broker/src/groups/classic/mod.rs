@@ -8,6 +8,9 @@
 mod join;
 mod serve;
 
+pub(crate) use join::{Join, for_version};
+pub(crate) use serve::Sync;
+
 use super::record;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
