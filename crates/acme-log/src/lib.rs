@@ -5,12 +5,24 @@
 //! not served. Whatever a crash leaves, a restart serves exactly what was acknowledged, and never anything else in its place.
 
 mod batch;
+mod checkpoint;
 mod disk;
 mod error;
+mod files;
+mod format;
+mod index;
 mod log;
+mod meta;
 mod options;
 mod partition;
+mod producers;
+mod queue;
+mod scan;
+mod segment;
 pub mod settings;
+mod shared;
+mod snapshot;
+mod threads;
 
 pub use disk::{LogDisk, LogFile, RealDisk};
 pub use error::{AppendError, Damage, Error, ReadError};

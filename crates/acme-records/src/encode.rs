@@ -175,12 +175,12 @@ fn header_size((name, value): Header<'_>) -> usize {
     varint_len(name.len() as i64) + name.len() + value_prefix + value_length
 }
 
-fn varint_len(value: i64) -> usize {
+pub(crate) fn varint_len(value: i64) -> usize {
     let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     ((70 - (zigzag | 1).leading_zeros()) / 7) as usize
 }
 
-fn put(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
     let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while zigzag >= 0x80 {
         out.push((zigzag & 0x7f) as u8 | 0x80);
