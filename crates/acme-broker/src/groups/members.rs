@@ -1,6 +1,6 @@
 //! Requests of members: classic and consumer.
 
-use super::classic::{self, Effect, State, text};
+use super::classic::{self, Effect, State};
 use super::consumer::{self, Beat, Beaten, Refusal};
 use super::record::Record;
 use super::{Groups, Kind, Slot, Waiter, settled};
@@ -215,5 +215,5 @@ fn not_consumer(id: &str) -> Refusal {
 
 /// The id that a member is given: its own name in front, for people.
 pub(crate) fn fresh_member_id(client_id: &str, instance_id: Option<&str>) -> String {
-    text(&format!("{}-{}", instance_id.unwrap_or(client_id), random_id())).to_string()
+    format!("{}-{}", instance_id.unwrap_or(client_id), random_id())
 }

@@ -361,7 +361,7 @@ mod tests {
         let parts: Parts = [(Uuid::from_u128(7), [0, 3].into())].into();
         let committed = |expires_ms| Committed {
             offset: 42,
-            leader_epoch: if expires_ms == None { 3 } else { -1 },
+            leader_epoch: if Option::is_none(&expires_ms) { 3 } else { -1 },
             metadata: "checkpoint 7".to_owned(),
             at_ms: 1_000,
             expires_ms,

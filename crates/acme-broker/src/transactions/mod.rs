@@ -384,4 +384,6 @@ async fn settled(appended: &Appended) -> Result<(), Code> {
 }
 
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod tests;

@@ -361,7 +361,7 @@ impl World {
                 let told = next.told();
                 if self.plant == Plant::HastyMarkers {
                     self.state = Some(next);
-                    self.mark(true);
+                    self.mark(false);
                 } else {
                     self.store(next);
                 }
