@@ -13,6 +13,10 @@ mod connection;
 mod context;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+#[cfg(test)]
+mod fuzz_tests;
 mod groups;
 mod journal;
 mod options;

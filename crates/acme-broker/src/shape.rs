@@ -131,10 +131,14 @@ const SHAPES: &[(ApiKey, i16, i16, &str)] = &[
 
 /// Whether a body has the shape of its request; bytes behind it are nobody's.
 pub(crate) fn check(key: i16, version: i16, body: &[u8]) -> Result<(), Short> {
-    let known =
-        SHAPES.iter().find(|(api, from, to, _)| *api as i16 == key && (*from..=*to).contains(&version));
-    let (.., shape) = known.ok_or(Short)?;
-    walk(shape, &mut &body[..])
+    walk(of(key, version).ok_or(Short)?, &mut &body[..])
+}
+
+/// The shape of a request.
+pub(crate) fn of(key: i16, version: i16) -> Option<&'static str> {
+    let mut known =
+        SHAPES.iter().filter(|(api, from, to, _)| *api as i16 == key && (*from..=*to).contains(&version));
+    known.next().map(|(.., shape)| *shape)
 }
 
 /// Takes what has this shape off the front.

@@ -108,6 +108,17 @@ macro_rules! table {
             $(Api { key: <m::$request as Request>::KEY, min: $min, max: $max },)*
         ];
 
+        /// Whether a body is that of a request of the table.
+        #[cfg(any(test, fuzzing))]
+        fn decodes(key: i16, version: i16, body: BytesMut) -> bool {
+            match key {
+                m::ProduceRequest::KEY => produce::reads(body, version),
+                m::FetchRequest::KEY => frame::decode::<m::FetchRequest>(body.freeze(), version).is_ok(),
+                $(<m::$request as Request>::KEY => frame::decode::<m::$request>(body.freeze(), version).is_ok(),)*
+                _ => false,
+            }
+        }
+
         fn run(call: Call, key: i16, body: Bytes) -> Later<Result<Reply, Refused>> {
             match key {
                 $(<m::$request as Request>::KEY => Box::pin(async move {
@@ -175,6 +186,18 @@ pub(crate) fn find(key: i16) -> Option<&'static Api> {
     TABLE.iter().find(|api| api.key == key)
 }
 
+/// Whether this is a request that would be handled.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reads(head: &Head, mut rest: BytesMut) -> bool {
+    let api = find(head.key).filter(|api| (api.min..=api.max).contains(&head.version));
+    let tags = if is_flexible(head.key, head.version) { frame::skip_tags(&mut rest) } else { Ok(()) };
+    api.is_some() && tags.is_ok() && decodes(head.key, head.version, rest)
+}
+
+fn is_flexible(key: i16, version: i16) -> bool {
+    m::ApiKey::try_from(key).is_ok_and(|api| api.request_header_version(version) >= 2)
+}
+
 /// Starts a request whose header has been read.
 pub(crate) async fn start(
     context: &Arc<Context>,
@@ -190,8 +213,7 @@ pub(crate) async fn start(
         }
         return Err(Refused::Unknown(key, version));
     }
-    let flexible = m::ApiKey::try_from(key).is_ok_and(|api| api.request_header_version(version) >= 2);
-    if flexible {
+    if is_flexible(key, version) {
         frame::skip_tags(&mut rest)?;
     }
     let call =

@@ -214,6 +214,12 @@ async fn admitted(
     }
 }
 
+/// Whether a body is a produce request.
+#[cfg(any(test, fuzzing))]
+pub(super) fn reads(body: BytesMut, version: i16) -> bool {
+    parse(body, version).is_some()
+}
+
 /// Decodes by hand: the batches stay where they are in the buffer, and can be stamped there.
 fn parse(mut body: BytesMut, version: i16) -> Option<Produce> {
     shape::check(ProduceRequest::KEY, version, &body).ok()?;
