@@ -1,8 +1,11 @@
 //! What all connections share.
 
 use crate::error::Code;
+use crate::groups::Groups;
 use crate::options::Options;
 use crate::sessions::Sessions;
+use crate::transactions::Transactions;
+use crate::transactions::state::Protocol;
 use acme_log::Log;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) log: Log,
     pub(crate) options: Options,
     pub(crate) sessions: Sessions,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) transactions: Arc<Transactions>,
     /// KiB that may still be received.
     pub(crate) receiving: Arc<Semaphore>,
     /// Bytes of answers that nobody has taken yet.
@@ -38,12 +43,21 @@ pub(crate) struct Admission {
 
 impl Context {
     /// Whether a producer may write to a partition in its transaction.
-    pub(crate) async fn admit(&self, _admission: Admission) -> Result<(), Code> {
-        Ok(())
+    pub(crate) async fn admit(&self, admission: Admission) -> Result<(), Code> {
+        let identity = (admission.producer_id, admission.producer_epoch);
+        let part = (Arc::from(admission.topic), admission.partition);
+        let id = &admission.transactional_id;
+        if admission.adds {
+            return self.transactions.add(id, identity, &[part], Protocol::V2).await;
+        }
+        self.transactions.verify(id, identity, &part)
     }
 
     pub(crate) fn new(log: Log, options: Options, stopping: watch::Receiver<bool>) -> Self {
+        let groups = Groups::new(log.clone(), options.groups.clone());
         Self {
+            transactions: Transactions::new(log.clone(), Arc::clone(&groups)),
+            groups,
             log,
             sessions: Sessions::new(options.sessions_max),
             receiving: Arc::new(Semaphore::new(options.receiving_bytes_max >> 10)),
@@ -51,6 +65,22 @@ impl Context {
             stopping,
             options,
         }
+    }
+
+    /// Reads what the coordinators have written, and lets them keep their deadlines until the broker stops.
+    pub(crate) async fn start_coordinators(self: &Arc<Self>) -> Result<(), String> {
+        let context = Arc::clone(self);
+        let load = move || context.groups.load().and_then(|()| context.transactions.load());
+        tokio::task::spawn_blocking(load).await.map_err(|error| error.to_string())??;
+        let context = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = Arc::clone(&context.groups).run() => {}
+                () = Arc::clone(&context.transactions).run() => {}
+                () = context.stopped() => {}
+            }
+        });
+        Ok(())
     }
 
     /// Does what may wait for the disk where nobody else waits for it.

@@ -8,6 +8,7 @@
 //! ```
 
 mod api;
+mod codec;
 mod connection;
 mod context;
 mod error;
@@ -16,11 +17,17 @@ mod frame;
 pub mod fuzz;
 #[cfg(test)]
 mod fuzz_tests;
+mod groups;
+mod journal;
 mod options;
+#[cfg(test)]
+mod random;
 mod sasl;
 mod server;
 mod sessions;
 mod shape;
+mod transactions;
 
+pub use groups::GroupOptions;
 pub use options::{Options, Tls, Warn};
 pub use server::{Broker, Error};

@@ -1,5 +1,6 @@
 //! How a broker is to be run. Everything has a bound.
 
+use crate::groups::GroupOptions;
 use acme_types::Secret;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,6 +60,8 @@ pub struct Options {
     pub idle: Duration,
     /// A peer that neither sends the rest of a request nor takes an answer for so long is gone.
     pub stalled: Duration,
+    /// How groups are run.
+    pub groups: GroupOptions,
     /// Who is told.
     pub warn: Warn,
 }
@@ -84,6 +87,7 @@ impl Default for Options {
             sessions_max: 1_000,
             idle: Duration::from_secs(600),
             stalled: Duration::from_secs(30),
+            groups: GroupOptions::default(),
             warn: Arc::new(|_| {}),
         }
     }

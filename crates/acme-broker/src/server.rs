@@ -35,6 +35,9 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// What groups and transactions have written cannot be read.
+    #[error("{0}; restore the data directory from a copy")]
+    Load(String),
     /// Certificate or key cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -66,6 +69,7 @@ impl Broker {
         let (stop, stopping) = watch::channel(false);
         let gate = Arc::new(Gate::new(options.connections_max, options.per_address_max));
         let context = Arc::new(Context::new(log, options, stopping));
+        context.start_coordinators().await.map_err(Error::Load)?;
         let task = listener
             .map(|listener| tokio::spawn(accept(Arc::clone(&context), Arc::clone(&gate), listener, tls)));
         Ok(Self {

@@ -147,6 +147,12 @@ impl Log {
         Ok(log)
     }
 
+    /// The wall clock that it was opened with, ms since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.0.shared.now_ms()
+    }
+
     /// The cluster's id, made once: a UUID in base64 for URLs, as Kafka's.
     #[must_use]
     pub fn cluster_id(&self) -> &str {

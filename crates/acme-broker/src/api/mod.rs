@@ -3,27 +3,48 @@
 //! A handler is `async fn handle(call: &Call, request: XRequest) -> XResponse`. Requests of one connection are handled one
 //! after the other, each to its end, as Kafka does it; only what follows a produce is not kept waiting for the disk.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod config;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use crate::connection::Session;
 use crate::context::Context;
@@ -137,6 +158,27 @@ table! {
     DescribeProducersRequest 0..=0 describe_producers::handle;
     DescribeTopicPartitionsRequest 0..=0 describe_topic_partitions::handle;
     ListPartitionReassignmentsRequest 0..=0 list_partition_reassignments::handle;
+    FindCoordinatorRequest 0..=6 find_coordinator::handle;
+    JoinGroupRequest 2..=9 join_group::handle;
+    SyncGroupRequest 0..=5 sync_group::handle;
+    HeartbeatRequest 0..=4 heartbeat::handle;
+    LeaveGroupRequest 0..=5 leave_group::handle;
+    OffsetCommitRequest 2..=9 offset_commit::handle;
+    OffsetFetchRequest 1..=9 offset_fetch::handle;
+    OffsetDeleteRequest 0..=0 offset_delete::handle;
+    DescribeGroupsRequest 0..=6 describe_groups::handle;
+    ListGroupsRequest 0..=5 list_groups::handle;
+    DeleteGroupsRequest 0..=2 delete_groups::handle;
+    ConsumerGroupHeartbeatRequest 0..=1 consumer_group_heartbeat::handle;
+    ConsumerGroupDescribeRequest 0..=1 consumer_group_describe::handle;
+    InitProducerIdRequest 0..=5 init_producer_id::handle;
+    AddPartitionsToTxnRequest 0..=5 add_partitions_to_txn::handle;
+    AddOffsetsToTxnRequest 0..=4 add_offsets_to_txn::handle;
+    TxnOffsetCommitRequest 0..=5 txn_offset_commit::handle;
+    EndTxnRequest 0..=5 end_txn::handle;
+    DescribeTransactionsRequest 0..=0 describe_transactions::handle;
+    ListTransactionsRequest 0..=2 list_transactions::handle;
+    WriteTxnMarkersRequest 1..=1 write_txn_markers::handle;
 }
 
 /// The entry of a request.

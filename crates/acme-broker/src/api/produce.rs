@@ -210,7 +210,20 @@ async fn admitted(
     };
     match call.context.admit(admission).await {
         Ok(()) => Ok(Some(guard)),
-        Err(code) => Err((code, None)),
+        Err(code) => Err((refusal(code, call.version), None)),
+    }
+}
+
+/// What the coordinator's refusal is called in the answer to a produce: Kafka's own translation.
+fn refusal(code: Code, version: i16) -> Code {
+    match code {
+        Code::ProducerFenced => Code::InvalidProducerEpoch,
+        Code::TransactionAbortable if version < 11 => Code::InvalidTxnState,
+        Code::ConcurrentTransactions if version < 12 => Code::NotEnoughReplicas,
+        Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress | Code::NotCoordinator => {
+            Code::NotEnoughReplicas
+        }
+        code => code,
     }
 }
 

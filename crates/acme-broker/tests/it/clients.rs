@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 /// Runs a client to its end, away from the runtime's threads.
-async fn run(mut command: Command, input: &'static str) -> Output {
+pub(crate) async fn run(mut command: Command, input: &'static str) -> Output {
     let work = tokio::task::spawn_blocking(move || {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -14,6 +14,11 @@ async fn run(mut command: Command, input: &'static str) -> Output {
         child.wait_with_output().unwrap()
     });
     tokio::time::timeout(PATIENCE, work).await.expect("the client ends").unwrap()
+}
+
+/// What a client that succeeds has printed.
+pub(crate) fn shown(output: &Output) -> String {
+    text(output)
 }
 
 fn text(output: &Output) -> String {
@@ -25,7 +30,7 @@ fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn kcat(server: &Server, arguments: &[&str]) -> Command {
+pub(crate) fn kcat(server: &Server, arguments: &[&str]) -> Command {
     kafka::install_kcat().unwrap();
     let mut command = Command::new("kcat");
     command.args(["-b", &server.bootstrap()]).args(arguments);

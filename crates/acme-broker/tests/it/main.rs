@@ -3,10 +3,13 @@
 mod admin;
 mod bounds;
 mod clients;
+mod coordinators;
 mod fetch;
+mod groups;
 mod hostile;
 mod local;
 mod produce;
 mod security;
 mod support;
+mod transactions;
 mod versions;

@@ -28,6 +28,7 @@ pub(crate) fn open(dir: &Path) -> Log {
 pub(crate) struct Server {
     pub(crate) broker: Broker,
     pub(crate) log: Log,
+    options: Options,
     dir: tempfile::TempDir,
 }
 
@@ -41,8 +42,30 @@ impl Server {
         let log = open(dir.path());
         let mut options = Options { listen: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() };
         change(&mut options);
-        let broker = Broker::start(log.clone(), options).await.unwrap();
-        Self { broker, log, dir }
+        let broker = Broker::start(log.clone(), options.clone()).await.unwrap();
+        options.listen = broker.address();
+        Self { broker, log, options, dir }
+    }
+
+    /// Ends the broker in order, and starts another one on the same log and address.
+    pub(crate) async fn restart(&mut self) {
+        self.broker.stop().await;
+        self.log.close();
+        let nothing = tempfile::tempdir().unwrap();
+        // The directory's lock goes with the last handle: that of the broker is the other one.
+        self.log = open(nothing.path());
+        self.broker = Broker::start(self.log.clone(), Options::default()).await.unwrap();
+        let end = tokio::time::Instant::now() + PATIENCE;
+        self.log = loop {
+            match Log::open(self.dir.path(), acme_log::Options::new(Arc::new(now_ms))) {
+                Ok(log) => break log,
+                Err(acme_log::Error::Locked(_)) if tokio::time::Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        self.broker = Broker::start(self.log.clone(), self.options.clone()).await.unwrap();
     }
 
     pub(crate) fn bootstrap(&self) -> String {
