@@ -214,7 +214,7 @@ async fn offsets_are_found_by_all_special_times_and_records_are_deleted() {
     assert_eq!(ask(1_001, 1).await, (0, 1, 5_000));
     assert_eq!(ask(6_000, 9).await, (0, -1, -1));
 
-    let mut delete = async |name: &str, partition: i32, offset: i64| {
+    let delete = async |name: &str, partition: i32, offset: i64| {
         let part = m::delete_records_request::DeleteRecordsPartition::default()
             .with_partition_index(partition)
             .with_offset(offset);

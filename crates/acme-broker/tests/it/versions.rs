@@ -64,7 +64,7 @@ requests! {
             m::list_offsets_request::ListOffsetsPartition::default().with_current_leader_epoch(-1).with_timestamp(-1)])]);
     MetadataRequest |version, id| m::MetadataRequest::default().with_topics(Some(vec![
         m::metadata_request::MetadataRequestTopic::default().with_name(Some(topic("t")))]));
-    ApiVersionsRequest |version, id| m::ApiVersionsRequest::default()
+    ApiVersionsRequest |version, id| ApiVersionsRequest::default()
         .with_client_software_name(by_name(-version, -3, text("test")))
         .with_client_software_version(by_name(-version, -3, text("1.0")));
     OffsetForLeaderEpochRequest |version, id| m::OffsetForLeaderEpochRequest::default().with_topics(vec![
