@@ -3,6 +3,7 @@
 use super::{Appended, Guard, Guards, Head, Partition, Sealing, Verification, Writer};
 use crate::batch::{self, Checked};
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::producers::Verdict;
 use crate::segment::Segment;
 use crate::{AppendError, Settings};
@@ -136,7 +137,7 @@ impl Partition {
         head.last_epoch = self.shared.epoch;
         head.unsynced_records += offset - base_offset;
         self.end.store(offset, Ordering::Release);
-        if settings.relaxed {
+        if settings.relaxed || self.shared.options.makes(Mistake::ServeAppended) {
             self.advance(head);
         }
         self.sync_later(head, settings);
@@ -173,12 +174,13 @@ impl Partition {
         let facts = last.facts();
         let time = checked.headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
         let old =
-            time.saturating_sub(facts.first_timestamp) > settings.segment_ms && facts.first_timestamp >= 0;
+            time.saturating_sub(facts.first_timestamp) > settings.roll_ms() && facts.first_timestamp >= 0;
         let full = facts.bytes + batches.len() as u64 > settings.segment_bytes
             || head.end + checked.offsets - last.base > i64::from(i32::MAX);
         // What an earlier life has written gets no more bytes: nothing of it can ever follow what is new. So all batches
         // of a segment have one leader epoch.
-        let earlier = facts.epochs.last().is_some_and(|(epoch, _)| *epoch != self.shared.epoch);
+        let cut = !self.shared.options.makes(Mistake::NoCut);
+        let earlier = cut && facts.epochs.last().is_some_and(|(epoch, _)| *epoch != self.shared.epoch);
         if last.is_sealed() || (facts.bytes > 0 && (old || full || earlier)) {
             return self.roll(head);
         }

@@ -13,6 +13,7 @@ pub(crate) use upkeep::{Upkeep, remove_dir};
 
 use crate::checkpoint::Point;
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::producers::Producers;
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -397,7 +398,8 @@ impl Partition {
 
     /// Moves the marks after what `head` has.
     fn advance(&self, head: &mut Head) {
-        let high = if self.settings().relaxed { head.end } else { head.synced };
+        let early = self.settings().relaxed || self.shared.options.makes(Mistake::ServeAppended);
+        let high = if early { head.end } else { head.synced };
         assert!(head.synced <= head.end && head.log_start <= head.end, "the end is the end");
         self.marks.send_if_modified(|marks| {
             let before = *marks;
