@@ -37,7 +37,7 @@ pub struct Partition {
     id: Uuid,
     number: i32,
     dir: Arc<Path>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     settings: RwLock<Arc<Settings>>,
     head: Mutex<Head>,
     /// By their bases; never empty. The last one is appended to.
@@ -374,7 +374,7 @@ impl Partition {
         self.advance(&mut head);
     }
 
-    fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+    pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
