@@ -147,6 +147,12 @@ impl Segment {
         lock(&self.state).facts.bytes
     }
 
+    /// Bytes, the time it began with, and the leader epoch of its last batch: what decides whether it gets another.
+    pub(crate) fn fill(&self) -> (u64, i64, Option<i32>) {
+        let facts = &lock(&self.state).facts;
+        (facts.bytes, facts.first_timestamp, facts.epochs.last().map(|(epoch, _)| *epoch))
+    }
+
     pub(crate) fn next_offset(&self) -> i64 {
         lock(&self.state).facts.next_offset
     }
