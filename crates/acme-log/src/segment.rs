@@ -252,6 +252,8 @@ impl Segment {
                 crate::disk::replace(disk, &self.sibling(extension), content)?;
             }
         }
+        // The summary vouches for them.
+        disk.sync_dir(&self.dir)?;
         format::write(disk, &self.sibling("sum"), SUMMARY, &beside.summary)?;
         disk.sync_dir(&self.dir)?;
         lock(&self.state).index = None;

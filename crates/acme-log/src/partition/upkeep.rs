@@ -32,13 +32,16 @@ impl Partition {
             return;
         }
         let segments = self.segments();
-        for (number, segment) in segments.iter().enumerate().filter(|(_, it)| !it.is_sealed()) {
-            let last = number + 1 == segments.len();
-            if last && segment.bytes() < SEAL_FROM {
-                continue;
-            }
-            let producers = last.then(|| head.producers.encode());
-            head.sealing.push(Sealing { segment: segment.clone(), end: segment.next_offset(), producers });
+        let last = segments.last().expect("there is always a segment").serial;
+        let due = |it: &&Arc<Segment>| !it.is_sealed() && (it.serial != last || it.bytes() >= SEAL_FROM);
+        for segment in segments.iter().filter(due) {
+            let end = segment.next_offset();
+            head.sealing.push(Sealing { segment: segment.clone(), end, producers: None });
+        }
+        let (end, producers) = (head.end, head.producers.encode());
+        if let Some(sealing) = head.sealing.last_mut() {
+            // All that was found is synced: the state at its end stands for that at the end of each of them.
+            (sealing.end, sealing.producers) = (end, Some(producers));
         }
     }
 
@@ -250,6 +253,8 @@ impl Partition {
             excess -= bytes;
             start = segment.next_offset();
         }
+        // Files that nobody holds may be written over.
+        drop(segments);
         if start <= marks.log_start {
             return Ok(());
         }

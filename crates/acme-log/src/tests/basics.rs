@@ -184,7 +184,8 @@ fn topics_are_made_changed_and_deleted_for_ever() {
     assert_eq!((a.partitions.len(), a.settings.compact, a.settings.own().len()), (3, true, 1));
     log.delete_topic("a").unwrap();
     assert!(matches!(log.delete_topic("a"), Err(Error::UnknownTopic(_))));
-    assert!(matches!(a.partitions[0].append(value(1, "x"), CLIENT), Err(AppendError::Closed)));
+    let keyed = batch(Stamp::NONE, Compression::None, &[(1, Some("k"), None)]);
+    assert!(matches!(a.partitions[0].append(keyed, CLIENT), Err(AppendError::Closed)));
     let second = log.create_topic("a", 2, BTreeMap::new(), true).unwrap();
     assert_ne!(first.id, second.id);
     assert_eq!(second.partitions[1].end(), 0);

@@ -8,24 +8,31 @@ fn put(partition: &Partition, stamp: Stamp, text: &str) -> Result<crate::Appende
 }
 
 fn committed(partition: &Partition) -> Vec<String> {
-    let slice = partition.read(partition.marks().log_start, 100_000, Until::LastStable).unwrap();
-    let aborted = slice.aborted;
     // As a client does it: what an aborted producer wrote from its first offset to its next marker is left out.
     let mut open = std::collections::BTreeSet::new();
-    let mut found = Vec::new();
-    let mut rest = slice.bytes;
-    while let Some(header) = BatchHeader::parse(&rest).unwrap() {
-        let bytes = rest.split_to(header.bytes);
-        for it in aborted.iter().filter(|it| it.first_offset == header.base_offset) {
-            open.insert(it.producer_id);
+    let (mut found, mut from) = (Vec::new(), partition.marks().log_start);
+    loop {
+        let slice = partition.read(from, 100_000, Until::LastStable).unwrap();
+        let mut rest = slice.bytes;
+        if rest.is_empty() {
+            return found;
         }
-        if header.is_control() {
-            open.remove(&header.producer_id);
-        } else if !(header.is_transactional() && open.contains(&header.producer_id)) {
-            found.extend(values(&bytes));
+        while let Some(header) = BatchHeader::parse(&rest).unwrap() {
+            let bytes = rest.split_to(header.bytes);
+            for it in slice.aborted.iter().filter(|it| it.first_offset <= header.base_offset) {
+                if it.producer_id == header.producer_id && !header.is_control() {
+                    open.insert((it.producer_id, it.first_offset));
+                }
+            }
+            let is_aborted = open.iter().any(|(id, _)| *id == header.producer_id);
+            if header.is_control() {
+                open.retain(|(id, _)| *id != header.producer_id);
+            } else if !(header.is_transactional() && is_aborted) {
+                found.extend(values(&bytes));
+            }
+            from = header.next_offset();
         }
     }
-    found
 }
 
 #[test]

@@ -61,6 +61,11 @@ impl Model {
     }
 }
 
+fn machine_files(machine: &Machine) -> Vec<String> {
+    let names = machine.disk.files("").into_iter().map(|it| it.0.file_name().unwrap().to_string_lossy().into_owned());
+    names.filter(|it| it.ends_with("log") || it.ends_with("sum") || it.contains("snap")).collect()
+}
+
 fn check(what: &str, right: bool) -> Result<(), String> {
     if right { Ok(()) } else { Err(what.to_owned()) }
 }
@@ -253,7 +258,11 @@ impl Lives {
         let log_start = partition.marks().log_start;
         check("what was deleted stays away", log_start >= self.model.log_start)?;
         self.model.log_start = log_start;
-        check("producers are those of the batches", partition.producers() == self.model.producers().shown())?;
+        let (found, expected) = (partition.producers(), self.model.producers().shown());
+        check(
+            &format!("producers are those of the batches: {found:?}, not {expected:?}"),
+            found == expected,
+        )?;
         let stable = self.model.producers().last_stable(end);
         check("the last stable offset is that of the batches", partition.marks().last_stable == stable)?;
         let newest = self.model.puts.iter().map(|put| put.header.leader_epoch).max().unwrap_or(0);
