@@ -34,6 +34,7 @@ pub trait LogDisk: Send + Sync + 'static {
 }
 
 /// A file that several threads read and write at positions.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait LogFile: Send + Sync {
     /// Fills the buffer from a position on, or as much of it as the file has; returns how much.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
@@ -136,12 +137,14 @@ impl LogFile for File {
 /// Replaces a small file as a whole: what a crash leaves is the old content or the new one. Not durable before
 /// [`LogDisk::sync_dir`] of its directory.
 pub(crate) fn replace(disk: &dyn LogDisk, path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let file = disk.open(&temporary, true)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = Path::new(&temporary);
+    let file = disk.open(temporary, true)?;
     file.truncate(0)?;
     file.write_at(content, 0)?;
     file.sync()?;
-    disk.rename(&temporary, path)
+    disk.rename(temporary, path)
 }
 
 /// The whole content of a small file, or none where there is no such file.

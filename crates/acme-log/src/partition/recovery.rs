@@ -6,9 +6,10 @@
 //! written. New batches go to a new segment (`Partition::place`), so that nothing of an earlier life can ever follow them.
 
 use crate::checkpoint::Point;
+use crate::options::Mistake;
 use crate::producers::Producers;
 use crate::scan::{Scan, Stop};
-use crate::segment::{Segment, base_of, file_name};
+use crate::segment::{self, Segment, base_of, file_name};
 use crate::shared::Shared;
 use crate::{Damage, Settings, format, snapshot};
 use acme_records::BatchHeader;
@@ -65,7 +66,7 @@ pub(crate) fn recover(
 ) -> Result<Found, Lost> {
     let disk = &*shared.options.disk;
     disk.create_dir(dir)?;
-    let names = disk.list(dir)?;
+    let names = swapped(disk, dir)?;
     for name in names.iter().filter(|name| [".tmp", ".cleaned", ".spare"].iter().any(|it| name.ends_with(it)))
     {
         disk.remove(&dir.join(name))?;
@@ -88,6 +89,20 @@ pub(crate) fn recover(
         segments.push(Arc::new(segment));
     }
     Ok(Found { segments, producers, end, log_start: point.log_start, last_epoch })
+}
+
+/// Completes what compaction was about to replace; the names after that.
+fn swapped(disk: &dyn crate::LogDisk, dir: &Path) -> Result<Vec<String>, Lost> {
+    let names = disk.list(dir)?;
+    let bases: Vec<i64> = names.iter().filter_map(|name| base_of(name, "sum.swap")).collect();
+    for base in &bases {
+        segment::swap(disk, dir, *base, &names).map_err(|error| match error {
+            format::Unreadable::Disk(error) => Lost::Disk(error),
+            format::Unreadable::Missing => Lost::Disk(io::ErrorKind::NotFound.into()),
+            format::Unreadable::Damaged(reason) => damage(dir.join(file_name(*base, "sum.swap")), 0, reason),
+        })?;
+    }
+    if bases.is_empty() { Ok(names) } else { Ok(disk.list(dir)?) }
 }
 
 impl Found {
@@ -157,6 +172,10 @@ impl Recovery<'_> {
                 self.remove(&bases[number + 1..])?;
                 break;
             }
+        }
+        if scanned.is_some() {
+            // A name too may be in memory only.
+            self.shared.options.disk.sync_dir(self.dir)?;
         }
         if self.expected < self.point.recovery_point {
             let file = self.segments.last().map_or_else(|| self.dir.to_path_buf(), |it| it.path().to_owned());
@@ -232,7 +251,7 @@ impl Recovery<'_> {
         if self.expected < self.point.recovery_point && next != Some(self.expected) {
             return Err(damage(segment.path(), at, reason));
         }
-        if at < length {
+        if at < length && !self.shared.options.makes(Mistake::NoCut) {
             file.truncate(at)?;
         }
         // What was found may lie in memory only, if it was the process that died and not the machine.
@@ -250,12 +269,15 @@ impl Recovery<'_> {
         gaps: bool,
     ) -> Result<(), String> {
         let (found, expected) = (header.base_offset, self.expected);
-        if found != expected && !(gaps && found > expected) {
+        let any = self.shared.options.makes(Mistake::AnyOffset);
+        if found != expected && !(gaps && found > expected) && !any {
             return Err(format!("a batch has offset {found}, where {expected} should follow"));
         }
         let leader_epoch = header.leader_epoch;
-        let fits = leader_epoch >= self.last_epoch && leader_epoch < self.shared.epoch;
-        if !fits || epoch.is_some_and(|epoch| epoch != leader_epoch) {
+        let fits = leader_epoch >= self.last_epoch
+            && (leader_epoch < self.shared.epoch || self.shared.options.makes(Mistake::SameEpoch));
+        let fits = fits && epoch.is_none_or(|epoch| epoch == leader_epoch);
+        if !fits && !self.shared.options.makes(Mistake::NoCut) {
             return Err(format!("a batch has leader epoch {leader_epoch}, which does not belong there"));
         }
         acme_records::verify(batch).map_err(|fault| format!("a batch cannot be read: {fault}"))
@@ -273,18 +295,30 @@ impl Recovery<'_> {
     fn producers(&self, scanned: Option<i64>) -> Result<Producers, Lost> {
         let disk = &*self.shared.options.disk;
         snapshot::remove_above(disk, self.dir, self.expected)?;
-        let not_above = scanned.unwrap_or(self.expected);
-        let (from, mut producers) = snapshot::latest(disk, self.dir, not_above)?.unwrap_or_default();
+        let (newest, mut producers) = snapshot::latest(disk, self.dir, self.expected)?.unwrap_or_default();
+        if let Some(scanned) = scanned.filter(|base| *base < newest) {
+            // A snapshot is written when all before it is synced, so the newest one tells the state. But what was read lies
+            // before it and has no index of aborted transactions: that takes an older state, or that of the first batch there is.
+            let (from, mut older) = snapshot::latest(disk, self.dir, scanned)?.unwrap_or_default();
+            self.replay(&mut older, from, true)?;
+            self.replay(&mut producers, newest, false)?;
+        } else {
+            self.replay(&mut producers, newest, true)?;
+        }
+        Ok(producers)
+    }
+
+    /// Takes in the batches from an offset on. `index`: aborted transactions become known to the segments that are not sealed.
+    fn replay(&self, producers: &mut Producers, from: i64, index: bool) -> Result<(), Lost> {
         for segment in self.segments.iter().filter(|it| it.bytes() > 0 && it.next_offset() > from) {
             let mut scan = Scan::new(segment.file()?, 0, segment.bytes());
             loop {
-                let batch = match scan.next() {
+                let (_, header, bytes) = match scan.next() {
                     Ok(None) => break,
                     Ok(Some(batch)) => batch,
                     Err(Stop::Disk(error)) => return Err(error.into()),
                     Err(stop) => return Err(damage(segment.path(), scan.at, stop.reason())),
                 };
-                let (_, header, bytes) = batch;
                 if header.base_offset < from {
                     continue;
                 }
@@ -293,12 +327,11 @@ impl Recovery<'_> {
                     header.is_control().then(|| acme_records::marker_of(bytes).ok().flatten()).flatten();
                 let Some((commit, coordinator_epoch)) = marker else { continue };
                 let range = producers.ended(&header, commit, coordinator_epoch);
-                // A sealed segment has its index.
-                if let Some(range) = range.filter(|_| !segment.is_sealed()) {
+                if let Some(range) = range.filter(|_| index && !segment.is_sealed()) {
                     segment.add_aborted(range);
                 }
             }
         }
-        Ok(producers)
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::{Partition, Sealing};
 use crate::checkpoint::Point;
 use crate::disk::LogDisk;
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::segment::Segment;
 use crate::{Damage, ReadError, Settings, snapshot};
 use std::io;
@@ -12,30 +13,35 @@ use std::sync::Arc;
 /// `producer.id.expiration.ms`, Kafka's default.
 const PRODUCER_EXPIRY_MS: i64 = 86_400_000;
 
+/// A last segment with so many bytes is sealed at the end of a life: below, the next start reads it quicker than some files
+/// can be synced.
+const SEAL_FROM: u64 = 8 << 20;
+
 /// What the housekeeping remembers of a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// Serials of segments whose bytes were verified in this life.
     verified: std::collections::BTreeSet<u64>,
-    /// What lies below was compacted, and when the next look is worth it.
-    pub(super) compacted_to: i64,
 }
 
 impl Partition {
     /// Segments that a restart has found and that get no more batches are sealed like others.
     pub(super) fn seal_found(&self) {
         let mut head = lock(&self.head);
-        if head.closed {
+        if head.closed || self.shared.options.makes(Mistake::NoCut) {
             return;
         }
         let segments = self.segments();
-        for (number, segment) in segments.iter().enumerate().filter(|(_, it)| !it.is_sealed()) {
-            let last = number + 1 == segments.len();
-            if last && segment.bytes() == 0 {
-                continue;
-            }
-            let producers = last.then(|| head.producers.encode());
-            head.sealing.push(Sealing { segment: segment.clone(), end: segment.next_offset(), producers });
+        let last = segments.last().expect("there is always a segment").serial;
+        let due = |it: &&Arc<Segment>| !it.is_sealed() && (it.serial != last || it.bytes() >= SEAL_FROM);
+        for segment in segments.iter().filter(due) {
+            let end = segment.next_offset();
+            head.sealing.push(Sealing { segment: segment.clone(), end, producers: None });
+        }
+        let (end, producers) = (head.end, head.producers.encode());
+        if let Some(sealing) = head.sealing.last_mut() {
+            // All that was found is synced: the state at its end stands for that at the end of each of them.
+            (sealing.end, sealing.producers) = (end, Some(producers));
         }
     }
 
@@ -88,8 +94,8 @@ impl Partition {
     fn seal_one(&self, sealing: &Sealing) -> io::Result<()> {
         if let Some(producers) = &sealing.producers {
             snapshot::write(self.disk(), &self.dir, sealing.end, producers)?;
+            self.disk().sync_dir(&self.dir)?;
         }
-        // Its summary makes the directory durable, the snapshot's name with it.
         sealing.segment.seal()
     }
 
@@ -103,7 +109,7 @@ impl Partition {
             }
             head.closed = true;
             let last = self.segments().last().expect("there is always a segment").clone();
-            if !last.is_sealed() && last.bytes() > 0 {
+            if !last.is_sealed() && last.bytes() >= SEAL_FROM {
                 let producers = Some(head.producers.encode());
                 let end = head.end;
                 head.sealing.push(Sealing { segment: last, end, producers });
@@ -150,6 +156,8 @@ impl Partition {
 
     /// Moves the log's start, durably, before anything is removed.
     fn start_at(&self, offset: i64) -> io::Result<()> {
+        // What is removed tells no producer's state any more: a snapshot does.
+        self.seal_synced()?;
         {
             let mut checkpoint = lock(&self.shared.checkpoint);
             let mut point = *lock(&self.point);
@@ -245,6 +253,8 @@ impl Partition {
             excess -= bytes;
             start = segment.next_offset();
         }
+        // Files that nobody holds may be written over.
+        drop(segments);
         if start <= marks.log_start {
             return Ok(());
         }
@@ -253,7 +263,6 @@ impl Partition {
             let mut head = lock(&self.head);
             if start == head.end {
                 self.roll(&mut head)?;
-                head.sealing.retain(|it| it.end > start);
             }
         }
         self.start_at(start)?;
