@@ -6,7 +6,7 @@
 use crate::disk::{LogDisk, LogFile};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// All open files of a log.
@@ -21,6 +21,7 @@ pub(crate) struct Files {
 pub(crate) struct Slot {
     path: PathBuf,
     used: AtomicU64,
+    pinned: AtomicBool,
     file: Mutex<Option<Arc<dyn LogFile>>>,
 }
 
@@ -36,7 +37,12 @@ impl Files {
 
     /// A file that is opened when it is first needed.
     pub(crate) fn slot(&self, path: PathBuf) -> Arc<Slot> {
-        Arc::new(Slot { path, used: AtomicU64::new(0), file: Mutex::new(None) })
+        Arc::new(Slot {
+            path,
+            used: AtomicU64::new(0),
+            pinned: AtomicBool::new(false),
+            file: Mutex::new(None),
+        })
     }
 
     /// The file, opened if it is not.
@@ -67,8 +73,9 @@ impl Files {
             return;
         }
         let mut live: Vec<Arc<Slot>> = open.iter().filter_map(Weak::upgrade).collect();
-        live.retain(|slot| lock(&slot.file).is_some());
-        live.sort_by_key(|slot| slot.used.load(Ordering::Relaxed));
+        live.retain(|slot| !slot.pinned.load(Ordering::Relaxed) && lock(&slot.file).is_some());
+        // Others go on using them meanwhile.
+        live.sort_by_cached_key(|slot| slot.used.load(Ordering::Relaxed));
         live.dedup_by(|a, b| Arc::ptr_eq(a, b));
         // An eighth at once, so that the sorting is paid for by many openings.
         let excess = live.len().saturating_sub(self.bound - self.bound / 8);
@@ -93,5 +100,10 @@ impl Files {
 impl Slot {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps it open as long as the slot is there: its name is about to be given to another file.
+    pub(crate) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
     }
 }

@@ -33,3 +33,6 @@ pub use partition::{
     Writer,
 };
 pub use settings::{Settings, Shown};
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::files::{Files, lock};
 use crate::meta::{self, Meta, TopicMeta};
+use crate::options::Mistake;
 use crate::partition::{Identity, recover, remove_dir};
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -115,7 +116,9 @@ impl Log {
         };
         checkpoint.write(&*disk).map_err(Error::disk("write", dir))?;
         // From here on another life is written: its leader epoch is in no batch yet.
-        meta.life += 1;
+        if meta.life == 0 || !options.makes(Mistake::SameEpoch) {
+            meta.life += 1;
+        }
         meta.clean = false;
         meta::store(&*disk, dir, &meta)?;
         let shared = Arc::new(Shared {

@@ -39,6 +39,24 @@ pub struct Options {
     pub open_files: usize,
     /// Settings of topics that do not have their own: Kafka's names for topics.
     pub defaults: BTreeMap<String, String>,
+    /// For tests: what the checkers must find.
+    #[cfg(test)]
+    pub(crate) mistake: Option<Mistake>,
+}
+
+/// Mistakes that tests plant, to show that their checkers find them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// The leader epoch stays.
+    SameEpoch,
+    /// Recovery takes whatever batch follows.
+    AnyOffset,
+    /// Recovery leaves what lies behind the end, and appends go on in the same file.
+    NoCut,
+    /// What is appended is served.
+    ServeAppended,
+    /// The directory is not synced.
+    NoDirSync,
 }
 
 impl Options {
@@ -55,7 +73,20 @@ impl Options {
             checkpoint: Duration::from_secs(10),
             open_files: 1_024,
             defaults: BTreeMap::new(),
+            #[cfg(test)]
+            mistake: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
+    /// Outside of tests nothing is planted.
+    #[cfg(not(test))]
+    pub(crate) const fn makes(&self, _: Mistake) -> bool {
+        false
     }
 }
 

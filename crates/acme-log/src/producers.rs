@@ -218,11 +218,6 @@ impl Producers {
         self.all.get(&producer_id).is_some_and(|it| it.transaction_start.is_some() && it.epoch == epoch)
     }
 
-    /// Whether a transaction is open.
-    pub(crate) fn any_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
     /// Forgets who has not written for so long, unless it has a transaction.
     pub(crate) fn expire(&mut self, before_ms: i64) -> usize {
         let count = self.all.len();

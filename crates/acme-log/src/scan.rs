@@ -29,6 +29,9 @@ impl Stop {
     }
 }
 
+/// A batch: its position, its header, all of its bytes.
+pub(crate) type Found<'b> = (u64, BatchHeader, &'b [u8]);
+
 /// A walk through a file.
 pub(crate) struct Scan {
     file: Arc<dyn LogFile>,
@@ -47,7 +50,7 @@ impl Scan {
     }
 
     /// The next batch with its position; its checksum is not looked at.
-    pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchHeader, &[u8])>, Stop> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found<'_>>, Stop> {
         if self.at >= self.end {
             return Ok(None);
         }

@@ -147,6 +147,12 @@ impl Segment {
         lock(&self.state).facts.bytes
     }
 
+    /// Bytes, the time it began with, and the leader epoch of its last batch: what decides whether it gets another.
+    pub(crate) fn fill(&self) -> (u64, i64, Option<i32>) {
+        let facts = &lock(&self.state).facts;
+        (facts.bytes, facts.first_timestamp, facts.epochs.last().map(|(epoch, _)| *epoch))
+    }
+
     pub(crate) fn next_offset(&self) -> i64 {
         lock(&self.state).facts.next_offset
     }
@@ -189,10 +195,7 @@ impl Segment {
     /// A position at or before the batch that holds an offset.
     pub(crate) fn floor(&self, offset: i64) -> io::Result<u64> {
         let relative = u32::try_from((offset - self.base).max(0)).unwrap_or(u32::MAX);
-        let position = match &lock(&self.state).index {
-            Some(index) => Some(index.floor(relative)),
-            None => None,
-        };
+        let position = lock(&self.state).index.as_ref().map(|index| index.floor(relative));
         let position = match position {
             Some(position) => position,
             // Without its index a segment is walked from the front.
@@ -243,23 +246,58 @@ impl Segment {
             file.truncate(facts.bytes)?;
             file.sync()?;
         }
-        let mut index = index;
+        let beside = self.beside(&facts, index, &aborted);
+        for (extension, content) in &beside.files {
+            if *extension != "txnindex" || !content.is_empty() {
+                crate::disk::replace(disk, &self.sibling(extension), content)?;
+            }
+        }
+        format::write(disk, &self.sibling("sum"), SUMMARY, &beside.summary)?;
+        disk.sync_dir(&self.dir)?;
+        lock(&self.state).index = None;
+        Ok(())
+    }
+
+    /// The content of what lies beside the batches.
+    fn beside(&self, facts: &Facts, mut index: Index, aborted: &[AbortedRange]) -> Beside {
         let (time, time_offset) = facts.max_timestamp;
         if facts.bytes > 0 {
             index.finish(time, u32::try_from(time_offset - self.base).expect("a roll keeps it below 2^32"));
         }
         let (offsets, times) = index.encode();
-        let aborted = encode_aborted(&aborted);
-        for (extension, content) in [("index", &offsets), ("timeindex", &times), ("txnindex", &aborted)] {
-            if extension != "txnindex" || !content.is_empty() {
-                crate::disk::replace(disk, &self.sibling(extension), content)?;
-            }
-        }
+        let aborted = encode_aborted(aborted);
         let crcs = [&offsets, &times, &aborted].map(|content| crc32c::crc32c(content));
-        format::write(disk, &self.sibling("sum"), SUMMARY, &encode_summary(self.base, &facts, crcs))?;
+        let summary = encode_summary(self.base, facts, crcs);
+        Beside { files: [("index", offsets), ("timeindex", times), ("txnindex", aborted)], summary }
+    }
+
+    /// Writes what lies beside a segment that compaction has made, under names that a restart knows; the last one, `sum.swap`, says
+    /// that all of it is there. It counts as sealed from then on.
+    pub(crate) fn seal_cleaned(&self) -> io::Result<()> {
+        let disk = &*self.files.disk;
+        let (facts, index, aborted) = {
+            let state = lock(&self.state);
+            let index = state.index.clone().expect("it was not sealed");
+            (state.facts.clone(), index, state.aborted.clone())
+        };
+        let beside = self.beside(&facts, index, &aborted);
+        for (extension, content) in &beside.files {
+            crate::disk::replace(disk, &self.sibling(&format!("{extension}.cleaned")), content)?;
+        }
+        format::write(disk, &self.sibling("sum.cleaned"), SUMMARY, &beside.summary)?;
         disk.sync_dir(&self.dir)?;
-        let mut state = lock(&self.state);
-        state.index = None;
+        disk.rename(&self.sibling("sum.cleaned"), &self.sibling("sum.swap"))?;
+        lock(&self.state).index = None;
+        Ok(())
+    }
+
+    /// Keeps its files as they are now, whatever gets their names: for who reads it still when compaction has replaced it.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        self.files.get(&self.slot)?;
+        self.slot.pin();
+        if self.files.get(&self.index_slot).is_ok() {
+            self.index_slot.pin();
+        }
         Ok(())
     }
 
@@ -329,6 +367,46 @@ impl Segment {
             let _ = self.files.disk.remove(&self.sibling(extension));
         }
     }
+}
+
+/// What lies beside a segment.
+struct Beside {
+    files: [(&'static str, Vec<u8>); 3],
+    summary: Vec<u8>,
+}
+
+/// Completes the replacement of segments by the one that compaction has made of them: it may be anywhere in it.
+///
+/// `names` are those in the directory.
+pub(crate) fn swap(
+    disk: &dyn crate::LogDisk,
+    dir: &Path,
+    base: i64,
+    names: &[String],
+) -> Result<(), Unreadable> {
+    let path = |base, extension: &str| dir.join(file_name(base, extension));
+    let summary = format::read(disk, &path(base, "sum.swap"), SUMMARY)?;
+    let (facts, _) = decode_summary(base, &summary).ok_or(Unreadable::Damaged("it is malformed"))?;
+    let swap = || {
+        disk.sync_dir(dir)?;
+        for extension in ["log", "index", "timeindex", "txnindex"] {
+            let cleaned = format!("{extension}.cleaned");
+            if names.contains(&file_name(base, &cleaned)) {
+                disk.rename(&path(base, &cleaned), &path(base, extension))?;
+            }
+        }
+        for name in names {
+            let (digits, extension) = name.split_once('.').unwrap_or_default();
+            let inside = base_of(name, extension).is_some_and(|it| it > base && it < facts.next_offset);
+            if inside && digits.len() == 20 && extension != "snapshot" {
+                disk.remove(&dir.join(name))?;
+            }
+        }
+        disk.sync_dir(dir)?;
+        disk.rename(&path(base, "sum.swap"), &path(base, "sum"))?;
+        disk.sync_dir(dir)
+    };
+    swap().map_err(Unreadable::Disk)
 }
 
 fn encode_summary(base: i64, facts: &Facts, crcs: [u32; 3]) -> Vec<u8> {

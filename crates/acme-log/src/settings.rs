@@ -261,6 +261,11 @@ impl Settings {
         Ok(Self { own, ..settings })
     }
 
+    /// After what time a segment gets no more batches, so that it can be deleted or compacted.
+    pub(crate) fn roll_ms(&self) -> i64 {
+        if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
     /// What the topic itself was given.
     #[must_use]
     pub fn own(&self) -> &BTreeMap<String, String> {

@@ -3,6 +3,7 @@
 use super::{Appended, Guard, Guards, Head, Partition, Sealing, Verification, Writer};
 use crate::batch::{self, Checked};
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::producers::Verdict;
 use crate::segment::Segment;
 use crate::{AppendError, Settings};
@@ -136,7 +137,7 @@ impl Partition {
         head.last_epoch = self.shared.epoch;
         head.unsynced_records += offset - base_offset;
         self.end.store(offset, Ordering::Release);
-        if settings.relaxed {
+        if settings.relaxed || self.shared.options.makes(Mistake::ServeAppended) {
             self.advance(head);
         }
         self.sync_later(head, settings);
@@ -170,16 +171,16 @@ impl Partition {
         checked: &Checked,
     ) -> io::Result<Arc<Segment>> {
         let last = self.segments().last().expect("there is always a segment").clone();
-        let facts = last.facts();
+        let (bytes, began, epoch) = last.fill();
         let time = checked.headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
-        let old =
-            time.saturating_sub(facts.first_timestamp) > settings.segment_ms && facts.first_timestamp >= 0;
-        let full = facts.bytes + batches.len() as u64 > settings.segment_bytes
+        let old = time.saturating_sub(began) > settings.roll_ms() && began >= 0;
+        let full = bytes + batches.len() as u64 > settings.segment_bytes
             || head.end + checked.offsets - last.base > i64::from(i32::MAX);
         // What an earlier life has written gets no more bytes: nothing of it can ever follow what is new. So all batches
         // of a segment have one leader epoch.
-        let earlier = facts.epochs.last().is_some_and(|(epoch, _)| *epoch != self.shared.epoch);
-        if last.is_sealed() || (facts.bytes > 0 && (old || full || earlier)) {
+        let cut = !self.shared.options.makes(Mistake::NoCut);
+        let earlier = cut && epoch.is_some_and(|epoch| epoch != self.shared.epoch);
+        if last.is_sealed() || (bytes > 0 && (old || full || earlier)) {
             return self.roll(head);
         }
         Ok(last)

@@ -13,6 +13,7 @@ pub(crate) use upkeep::{Upkeep, remove_dir};
 
 use crate::checkpoint::Point;
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::producers::Producers;
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -36,7 +37,7 @@ pub struct Partition {
     id: Uuid,
     number: i32,
     dir: Arc<Path>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     settings: RwLock<Arc<Settings>>,
     head: Mutex<Head>,
     /// By their bases; never empty. The last one is appended to.
@@ -373,7 +374,7 @@ impl Partition {
         self.advance(&mut head);
     }
 
-    fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+    pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -397,7 +398,8 @@ impl Partition {
 
     /// Moves the marks after what `head` has.
     fn advance(&self, head: &mut Head) {
-        let high = if self.settings().relaxed { head.end } else { head.synced };
+        let early = self.settings().relaxed || self.shared.options.makes(Mistake::ServeAppended);
+        let high = if early { head.end } else { head.synced };
         assert!(head.synced <= head.end && head.log_start <= head.end, "the end is the end");
         self.marks.send_if_modified(|marks| {
             let before = *marks;

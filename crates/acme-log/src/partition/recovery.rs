@@ -6,9 +6,10 @@
 //! written. New batches go to a new segment (`Partition::place`), so that nothing of an earlier life can ever follow them.
 
 use crate::checkpoint::Point;
+use crate::options::Mistake;
 use crate::producers::Producers;
 use crate::scan::{Scan, Stop};
-use crate::segment::{Segment, base_of, file_name};
+use crate::segment::{self, Segment, base_of, file_name};
 use crate::shared::Shared;
 use crate::{Damage, Settings, format, snapshot};
 use acme_records::BatchHeader;
@@ -65,7 +66,7 @@ pub(crate) fn recover(
 ) -> Result<Found, Lost> {
     let disk = &*shared.options.disk;
     disk.create_dir(dir)?;
-    let names = disk.list(dir)?;
+    let names = swapped(disk, dir)?;
     for name in names.iter().filter(|name| [".tmp", ".cleaned", ".spare"].iter().any(|it| name.ends_with(it)))
     {
         disk.remove(&dir.join(name))?;
@@ -88,6 +89,20 @@ pub(crate) fn recover(
         segments.push(Arc::new(segment));
     }
     Ok(Found { segments, producers, end, log_start: point.log_start, last_epoch })
+}
+
+/// Completes what compaction was about to replace; the names after that.
+fn swapped(disk: &dyn crate::LogDisk, dir: &Path) -> Result<Vec<String>, Lost> {
+    let names = disk.list(dir)?;
+    let bases: Vec<i64> = names.iter().filter_map(|name| base_of(name, "sum.swap")).collect();
+    for base in &bases {
+        segment::swap(disk, dir, *base, &names).map_err(|error| match error {
+            format::Unreadable::Disk(error) => Lost::Disk(error),
+            format::Unreadable::Missing => Lost::Disk(io::ErrorKind::NotFound.into()),
+            format::Unreadable::Damaged(reason) => damage(dir.join(file_name(*base, "sum.swap")), 0, reason),
+        })?;
+    }
+    if bases.is_empty() { Ok(names) } else { Ok(disk.list(dir)?) }
 }
 
 impl Found {
@@ -232,7 +247,7 @@ impl Recovery<'_> {
         if self.expected < self.point.recovery_point && next != Some(self.expected) {
             return Err(damage(segment.path(), at, reason));
         }
-        if at < length {
+        if at < length && !self.shared.options.makes(Mistake::NoCut) {
             file.truncate(at)?;
         }
         // What was found may lie in memory only, if it was the process that died and not the machine.
@@ -250,11 +265,13 @@ impl Recovery<'_> {
         gaps: bool,
     ) -> Result<(), String> {
         let (found, expected) = (header.base_offset, self.expected);
-        if found != expected && !(gaps && found > expected) {
+        let any = self.shared.options.makes(Mistake::AnyOffset);
+        if found != expected && !(gaps && found > expected) && !any {
             return Err(format!("a batch has offset {found}, where {expected} should follow"));
         }
         let leader_epoch = header.leader_epoch;
-        let fits = leader_epoch >= self.last_epoch && leader_epoch < self.shared.epoch;
+        let fits = leader_epoch >= self.last_epoch
+            && (leader_epoch < self.shared.epoch || self.shared.options.makes(Mistake::SameEpoch));
         if !fits || epoch.is_some_and(|epoch| epoch != leader_epoch) {
             return Err(format!("a batch has leader epoch {leader_epoch}, which does not belong there"));
         }

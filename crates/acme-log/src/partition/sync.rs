@@ -3,6 +3,7 @@
 use super::{Head, Partition};
 use crate::disk::LogDisk;
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::{AppendError, Settings};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,6 +83,7 @@ impl Partition {
                 failed = Some((segment.path().to_owned(), error));
             }
         }
+        let names = names && !self.shared.options.makes(Mistake::NoDirSync);
         if names && let Err(error) = self.disk().sync_dir(&self.dir) {
             failed = Some((self.dir.to_path_buf(), error));
         }

@@ -4,6 +4,7 @@ use super::{Partition, Sealing};
 use crate::checkpoint::Point;
 use crate::disk::LogDisk;
 use crate::files::lock;
+use crate::options::Mistake;
 use crate::segment::Segment;
 use crate::{Damage, ReadError, Settings, snapshot};
 use std::io;
@@ -12,26 +13,28 @@ use std::sync::Arc;
 /// `producer.id.expiration.ms`, Kafka's default.
 const PRODUCER_EXPIRY_MS: i64 = 86_400_000;
 
+/// A last segment with so many bytes is sealed at the end of a life: below, the next start reads it quicker than some files
+/// can be synced.
+const SEAL_FROM: u64 = 8 << 20;
+
 /// What the housekeeping remembers of a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// Serials of segments whose bytes were verified in this life.
     verified: std::collections::BTreeSet<u64>,
-    /// What lies below was compacted, and when the next look is worth it.
-    pub(super) compacted_to: i64,
 }
 
 impl Partition {
     /// Segments that a restart has found and that get no more batches are sealed like others.
     pub(super) fn seal_found(&self) {
         let mut head = lock(&self.head);
-        if head.closed {
+        if head.closed || self.shared.options.makes(Mistake::NoCut) {
             return;
         }
         let segments = self.segments();
         for (number, segment) in segments.iter().enumerate().filter(|(_, it)| !it.is_sealed()) {
             let last = number + 1 == segments.len();
-            if last && segment.bytes() == 0 {
+            if last && segment.bytes() < SEAL_FROM {
                 continue;
             }
             let producers = last.then(|| head.producers.encode());
@@ -88,8 +91,8 @@ impl Partition {
     fn seal_one(&self, sealing: &Sealing) -> io::Result<()> {
         if let Some(producers) = &sealing.producers {
             snapshot::write(self.disk(), &self.dir, sealing.end, producers)?;
+            self.disk().sync_dir(&self.dir)?;
         }
-        // Its summary makes the directory durable, the snapshot's name with it.
         sealing.segment.seal()
     }
 
@@ -103,7 +106,7 @@ impl Partition {
             }
             head.closed = true;
             let last = self.segments().last().expect("there is always a segment").clone();
-            if !last.is_sealed() && last.bytes() > 0 {
+            if !last.is_sealed() && last.bytes() >= SEAL_FROM {
                 let producers = Some(head.producers.encode());
                 let end = head.end;
                 head.sealing.push(Sealing { segment: last, end, producers });
@@ -150,6 +153,8 @@ impl Partition {
 
     /// Moves the log's start, durably, before anything is removed.
     fn start_at(&self, offset: i64) -> io::Result<()> {
+        // What is removed tells no producer's state any more: a snapshot does.
+        self.seal_synced()?;
         {
             let mut checkpoint = lock(&self.shared.checkpoint);
             let mut point = *lock(&self.point);
@@ -253,7 +258,6 @@ impl Partition {
             let mut head = lock(&self.head);
             if start == head.end {
                 self.roll(&mut head)?;
-                head.sealing.retain(|it| it.end > start);
             }
         }
         self.start_at(start)?;
