@@ -53,9 +53,9 @@ impl Groups {
         match found {
             None => classic::join_error(&member_id, Code::UnknownMemberId),
             Some(Err(refused)) => refused,
-            Some(Ok(())) => {
-                answer.await.unwrap_or_else(|_| classic::join_error(&member_id, Code::CoordinatorNotAvailable))
-            }
+            Some(Ok(())) => answer
+                .await
+                .unwrap_or_else(|_| classic::join_error(&member_id, Code::CoordinatorNotAvailable)),
         }
     }
 

@@ -159,7 +159,8 @@ impl Groups {
             Ok((fetched(slot, asked), slot.last.clone()))
         });
         let Some(found) = found else {
-            let nothing = |partitions: &Vec<i32>| partitions.iter().map(|number| (*number, Ok(None))).collect();
+            let nothing =
+                |partitions: &Vec<i32>| partitions.iter().map(|number| (*number, Ok(None))).collect();
             let topics = asked.topics.iter().flatten();
             return Ok(topics.map(|(topic, partitions)| (topic.clone(), nothing(partitions))).collect());
         };
@@ -181,7 +182,9 @@ impl Groups {
             }
             let is_read = |topic: &str| match &slot.kind {
                 Kind::Classic(group) => group.is_subscribed(topic),
-                Kind::Consumer(group) => group.is_subscribed(topic, topics.named(topic).map(|topic| topic.id)),
+                Kind::Consumer(group) => {
+                    group.is_subscribed(topic, topics.named(topic).map(|topic| topic.id))
+                }
             };
             let (mut answers, mut records) = (Vec::new(), Vec::new());
             for (topic, partition) in parts {

@@ -104,7 +104,9 @@ async fn requests_about_groups_that_are_not_there_are_refused_as_kafka_does_in_e
             .with_member_id(text("m"))
             .with_reason(since(version, 8, Some(text("why"))))
             .with_protocol_type(text("consumer"))
-            .with_protocols(vec![m::join_group_request::JoinGroupRequestProtocol::default().with_name(text("range"))])
+            .with_protocols(vec![
+                m::join_group_request::JoinGroupRequestProtocol::default().with_name(text("range")),
+            ])
     })
     .await
     {
@@ -122,7 +124,8 @@ async fn requests_about_groups_that_are_not_there_are_refused_as_kafka_does_in_e
     {
         assert_eq!(answer.results[0].error_code, Code::GroupIdNotFound.code());
     }
-    for (_, answer) in all(&server, |_| m::OffsetDeleteRequest::default().with_group_id(group("none"))).await {
+    for (_, answer) in all(&server, |_| m::OffsetDeleteRequest::default().with_group_id(group("none"))).await
+    {
         assert_eq!(answer.error_code, Code::GroupIdNotFound.code());
     }
     for (_, answer) in
@@ -276,9 +279,7 @@ async fn a_member_joins_syncs_and_leaves_in_every_version() {
         assert_eq!(&shown.members[0].member_assignment[..], b"mine");
         let member =
             m::leave_group_request::MemberIdentity::default().with_member_id(joined.member_id.clone());
-        let leave = m::LeaveGroupRequest::default()
-            .with_group_id(group(&name))
-            .with_members(vec![member]);
+        let leave = m::LeaveGroupRequest::default().with_group_id(group(&name)).with_members(vec![member]);
         assert_eq!(wire.ask(&leave, 4).await.members[0].error_code, 0);
     }
 }
@@ -363,6 +364,10 @@ async fn transactions_are_begun_and_ended_in_every_version() {
     })
     .await
     {
-        assert_eq!((answer.unknown_state_filters.len(), answer.transaction_states.len()), (1, 1), "{version}");
+        assert_eq!(
+            (answer.unknown_state_filters.len(), answer.transaction_states.len()),
+            (1, 1),
+            "{version}"
+        );
     }
 }
