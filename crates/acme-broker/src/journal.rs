@@ -67,11 +67,6 @@ impl Journal {
         self.topic()?.partitions.get(number).cloned().ok_or(Code::CoordinatorNotAvailable)
     }
 
-    /// The partition, if the topic is there.
-    pub(crate) fn existing(&self, number: i32) -> Option<Arc<Partition>> {
-        self.log.topics().partition(self.name, number).cloned()
-    }
-
     /// Appends records as one batch: all or none of them survive.
     pub(crate) fn append(
         &self,

@@ -94,11 +94,6 @@ impl Offsets {
         self.pending.values().any(|pending| pending.get(topic).is_some_and(|of| of.contains_key(&partition)))
     }
 
-    /// Producers whose markers are awaited.
-    pub(crate) fn producers(&self) -> impl Iterator<Item = i64> {
-        self.pending.keys().copied()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.committed.is_empty() && self.pending.is_empty()
     }
