@@ -309,7 +309,13 @@ impl World {
 
     fn no_two_owners(&mut self) {
         let mut owners: BTreeMap<(i32, u8), usize> = BTreeMap::new();
-        for client in self.clients.iter().filter(|client| !client.silent && client.generation > 0) {
+        // Whoever was replaced does not know it yet, and can commit nothing.
+        let counts = |client: &&Client| {
+            !client.silent
+                && client.generation > 0
+                && self.group.validate(&client.id, client.instance.as_deref()).is_ok()
+        };
+        for client in self.clients.iter().filter(counts) {
             for partition in &client.owned {
                 *owners.entry((client.generation, *partition)).or_default() += 1;
             }
@@ -468,6 +474,10 @@ impl World {
         for client in &mut self.clients {
             // Whoever waits for an answer that will never come asks again.
             (client.joins, client.syncs) = (None, None);
+            if client.instance.is_some() {
+                // The last life of each instance.
+                *client = Client { instance: client.instance.take(), ..Client::default() };
+            }
         }
         for _ in 0..400 {
             self.now += 500;
