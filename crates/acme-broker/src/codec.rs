@@ -199,7 +199,11 @@ impl Writer {
         self.out.put_slice(value);
     }
 
-    pub(crate) fn list<T>(&mut self, items: impl ExactSizeIterator<Item = T>, mut each: impl FnMut(&mut Self, T)) {
+    pub(crate) fn list<T>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = T>,
+        mut each: impl FnMut(&mut Self, T),
+    ) {
         self.length(Some(items.len()), true);
         items.for_each(|item| each(self, item));
     }

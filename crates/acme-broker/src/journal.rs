@@ -56,9 +56,8 @@ impl Journal {
     /// The number of the partition that a name belongs to, as Kafka computes it.
     pub(crate) fn number(&self, name: &str) -> Result<i32, Code> {
         let count = i32::try_from(self.topic()?.partitions.len()).unwrap_or(i32::MAX).max(1);
-        let hash = name.encode_utf16().fold(0_i32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-        });
+        let hash =
+            name.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
         // `Utils.abs` of Kafka: the smallest number becomes 0.
         Ok(if hash == i32::MIN { 0 } else { hash.abs() } % count)
     }
@@ -66,11 +65,6 @@ impl Journal {
     pub(crate) fn partition(&self, name: &str) -> Result<Arc<Partition>, Code> {
         let number = usize::try_from(self.number(name)?).unwrap_or(0);
         self.topic()?.partitions.get(number).cloned().ok_or(Code::CoordinatorNotAvailable)
-    }
-
-    /// The partition, if the topic is there.
-    pub(crate) fn existing(&self, number: i32) -> Option<Arc<Partition>> {
-        self.log.topics().partition(self.name, number).cloned()
     }
 
     /// Appends records as one batch: all or none of them survive.
@@ -82,7 +76,8 @@ impl Journal {
         now_ms: i64,
     ) -> Result<Appended, Code> {
         let partition = self.partition(name)?;
-        let size = entries.iter().map(|entry| entry.key.len() + entry.value.as_ref().map_or(0, |v| v.len()) + 40);
+        let size =
+            entries.iter().map(|entry| entry.key.len() + entry.value.as_ref().map_or(0, |v| v.len()) + 40);
         let mut batch = BatchBuilder::with_capacity(size.sum());
         for entry in entries {
             batch.push(now_ms, Some(&entry.key), entry.value.as_deref(), &[]);
@@ -90,7 +85,9 @@ impl Journal {
         let batch = batch.finish(Compression::None).map_err(|_| Code::UnknownServerError)?;
         let mut bytes = BytesMut::with_capacity(batch.bytes());
         batch.stamped(stamp).iter().for_each(|part| bytes.extend_from_slice(part));
-        partition.append(bytes, Writer::Coordinator).map_err(|fault| coordinator_error(error::of_append(&fault)))
+        partition
+            .append(bytes, Writer::Coordinator)
+            .map_err(|fault| coordinator_error(error::of_append(&fault)))
     }
 
     /// Reads everything, oldest first. What is damaged ends the start: a coordinator that has forgotten something would

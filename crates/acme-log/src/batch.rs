@@ -95,7 +95,8 @@ fn one(header: &BatchHeader, settings: &Settings, control: bool) -> Result<(), A
     if has_producer && header.producer_epoch < 0 {
         return invalid(format!("producer {} has epoch {}", header.producer_id, header.producer_epoch));
     }
-    if has_producer && header.base_sequence < 0 && !header.is_control() {
+    // The coordinators write in a producer's name, and its sequences are not theirs.
+    if has_producer && header.base_sequence < 0 && !control {
         return invalid(format!("producer {} has sequence {}", header.producer_id, header.base_sequence));
     }
     if header.is_transactional() && !has_producer {

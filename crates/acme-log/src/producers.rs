@@ -113,8 +113,8 @@ impl Producers {
                 current: known.epoch,
             });
         }
-        let follows = if known.epoch == -1 {
-            // A producer that was forgotten, or never was: whatever it begins with.
+        let follows = if known.epoch == -1 || first < 0 {
+            // A producer that was forgotten, or never was: whatever it begins with. Coordinators have no sequences.
             true
         } else if epoch > known.epoch {
             first == 0

@@ -20,7 +20,8 @@ pub(crate) async fn handle(call: &Call, request: AddPartitionsToTxnRequest) -> A
             .with_producer_id(request.v3_and_below_producer_id)
             .with_producer_epoch(request.v3_and_below_producer_epoch)
             .with_topics(request.v3_and_below_topics);
-        return AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(one(call, &only).await);
+        return AddPartitionsToTxnResponse::default()
+            .with_results_by_topic_v3_and_below(one(call, &only).await);
     }
     let mut results = Vec::with_capacity(request.transactions.len());
     for transaction in request.transactions {
@@ -39,7 +40,11 @@ async fn one(call: &Call, asked: &AddPartitionsToTxnTransaction) -> Vec<AddParti
     let unknown = |topic: &str, partition: i32| topics.partition(topic, partition).is_none();
     if asked.topics.iter().any(|topic| topic.partitions.iter().any(|number| unknown(&topic.name, *number))) {
         return results(&asked.topics, |topic, partition| {
-            if unknown(topic, partition) { Err(Code::UnknownTopicOrPartition) } else { Err(Code::OperationNotAttempted) }
+            if unknown(topic, partition) {
+                Err(Code::UnknownTopicOrPartition)
+            } else {
+                Err(Code::OperationNotAttempted)
+            }
         });
     }
     let identity = (asked.producer_id.0, asked.producer_epoch);
@@ -68,7 +73,9 @@ fn results(
         let partition = |number: &i32| {
             AddPartitionsToTxnPartitionResult::default()
                 .with_partition_index(*number)
-                .with_partition_error_code(outcome(&topic.name, *number).err().map_or(0, |error| error.code()))
+                .with_partition_error_code(
+                    outcome(&topic.name, *number).err().map_or(0, |error| error.code()),
+                )
         };
         AddPartitionsToTxnTopicResult::default()
             .with_name(topic.name.clone())

@@ -21,7 +21,8 @@ pub(crate) async fn handle(
     let rights = if request.include_authorized_operations { GROUP_OPERATIONS } else { NOT_ASKED };
     let topics = call.context.log.topics();
     let groups = request.group_ids.iter().map(|id| {
-        let described = DescribedGroup::default().with_group_id(id.clone()).with_authorized_operations(rights);
+        let described =
+            DescribedGroup::default().with_group_id(id.clone()).with_authorized_operations(rights);
         one(call, id, &topics, described)
     });
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
@@ -33,9 +34,7 @@ fn one(call: &Call, id: &GroupId, topics: &Topics, described: DescribedGroup) ->
     }
     let Some(group) = call.context.groups.describe_consumer(id) else {
         let why = format!("Group {} is not a consumer group.", id.as_str());
-        return described
-            .with_error_code(Code::GroupIdNotFound.code())
-            .with_error_message(Some(text(&why)));
+        return described.with_error_code(Code::GroupIdNotFound.code()).with_error_message(Some(text(&why)));
     };
     let members = group.members.iter().map(|(id, of)| member(call, id, of, topics));
     described

@@ -31,5 +31,9 @@ pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> Find
         return answer.with_node_id(BrokerId(-1)).with_port(-1);
     }
     let answer = answer.with_node_id(BrokerId(NODE)).with_host(host).with_port(port);
-    if call.version >= 1 { answer.with_error_message(Some(StrBytes::from_static_str("NONE"))) } else { answer }
+    if call.version >= 1 {
+        answer.with_error_message(Some(StrBytes::from_static_str("NONE")))
+    } else {
+        answer
+    }
 }

@@ -12,9 +12,7 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
     };
     let id = request.transactional_id.as_ref().map(|id| id.as_str());
     let answer = match expected {
-        Ok(expected) => {
-            call.context.transactions.init(id, request.transaction_timeout_ms, expected).await
-        }
+        Ok(expected) => call.context.transactions.init(id, request.transaction_timeout_ms, expected).await,
         Err(error) => Err(error),
     };
     match answer {

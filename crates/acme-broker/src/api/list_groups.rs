@@ -11,8 +11,9 @@ pub(crate) async fn handle(call: &Call, request: ListGroupsRequest) -> ListGroup
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
     let listed = call.context.groups.list().into_iter();
-    let chosen = listed
-        .filter(|group| wanted(&request.states_filter, group.state) && wanted(&request.types_filter, group.kind));
+    let chosen = listed.filter(|group| {
+        wanted(&request.states_filter, group.state) && wanted(&request.types_filter, group.kind)
+    });
     let groups = chosen.map(|group| {
         let mut entry = ListedGroup::default()
             .with_group_id(GroupId(text(&group.id)))

@@ -17,9 +17,9 @@ pub(crate) async fn handle(call: &Call, request: ListTransactionsRequest) -> Lis
     let known = |name: &str| Phase::ALL.iter().any(|phase| phase.name() == name) || OTHERS.contains(&name);
     let unknown = request.state_filters.iter().filter(|name| !known(name)).cloned().collect();
     let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
-    let pattern = match pattern.map(|pattern| {
-        regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build()
-    }) {
+    let pattern = match pattern
+        .map(|pattern| regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build())
+    {
         Some(Err(_)) => {
             let code = Code::InvalidRegularExpression.code();
             return ListTransactionsResponse::default().with_error_code(code);

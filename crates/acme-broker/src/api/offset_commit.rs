@@ -3,7 +3,9 @@
 use super::Call;
 use crate::error::Code;
 use crate::groups::{Commit, Committer};
-use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 pub(crate) async fn handle(call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
@@ -16,7 +18,9 @@ pub(crate) async fn handle(call: &Call, request: OffsetCommitRequest) -> OffsetC
     let mut commits = Vec::new();
     for topic in &request.topics {
         let found = topics.named(&topic.name);
-        let known = |index: i32| usize::try_from(index).is_ok_and(|at| found.is_some_and(|t| at < t.partitions.len()));
+        let known = |index: i32| {
+            usize::try_from(index).is_ok_and(|at| found.is_some_and(|t| at < t.partitions.len()))
+        };
         commits.extend(topic.partitions.iter().filter(|of| known(of.partition_index)).map(|of| Commit {
             topic: topic.name.to_string(),
             partition: of.partition_index,

@@ -2,7 +2,9 @@
 
 use super::Call;
 use crate::error::Code;
-use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 pub(crate) async fn handle(call: &Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
@@ -11,7 +13,9 @@ pub(crate) async fn handle(call: &Call, request: OffsetDeleteRequest) -> OffsetD
     let mut parts = Vec::new();
     for topic in &request.topics {
         let of = topic.partitions.iter().map(|of| of.partition_index);
-        parts.extend(of.filter(|index| known(&topic.name, *index)).map(|index| (topic.name.to_string(), index)));
+        parts.extend(
+            of.filter(|index| known(&topic.name, *index)).map(|index| (topic.name.to_string(), index)),
+        );
     }
     let answers = match call.context.groups.delete_offsets(&request.group_id, &parts).await {
         Ok(answers) => answers,

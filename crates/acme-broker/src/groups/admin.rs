@@ -119,9 +119,9 @@ impl Groups {
             self.with(&id, false, |slot| {
                 let idle = slot.kind.is_empty();
                 let since = match &slot.kind {
-                    Kind::Classic(group) => {
-                        (idle && group.protocol_type.is_some()).then_some(group.since_ms).filter(|at| *at >= 0)
-                    }
+                    Kind::Classic(group) => (idle && group.protocol_type.is_some())
+                        .then_some(group.since_ms)
+                        .filter(|at| *at >= 0),
                     Kind::Consumer(_) => None,
                 };
                 let is_read = |topic: &str| match &slot.kind {

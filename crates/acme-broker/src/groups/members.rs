@@ -2,6 +2,7 @@
 
 use super::classic::{self, Effect, State};
 use super::consumer::{self, Beat, Beaten, Refusal};
+use super::progress::Answers;
 use super::record::Record;
 use super::{Groups, Kind, Slot, Waiter, settled};
 use crate::error::Code;
@@ -53,9 +54,9 @@ impl Groups {
         match found {
             None => classic::join_error(&member_id, Code::UnknownMemberId),
             Some(Err(refused)) => refused,
-            Some(Ok(())) => {
-                answer.await.unwrap_or_else(|_| classic::join_error(&member_id, Code::CoordinatorNotAvailable))
-            }
+            Some(Ok(())) => answer
+                .await
+                .unwrap_or_else(|_| classic::join_error(&member_id, Code::CoordinatorNotAvailable)),
         }
     }
 
@@ -141,13 +142,12 @@ impl Groups {
     }
 
     /// An administrator takes members out of a consumer group.
-    #[expect(clippy::type_complexity, reason = "what the caller destructures at once")]
     fn leave_consumer(
         &self,
         id: &str,
         slot: &mut Slot,
         members: &[(String, Option<String>)],
-    ) -> Result<(Vec<Result<(), Code>>, Option<acme_log::Appended>), Code> {
+    ) -> Result<Answers, Code> {
         let Kind::Consumer(group) = &mut slot.kind else { return Err(Code::UnknownMemberId) };
         let before = group.clone();
         let (mut answers, mut records) = (Vec::new(), Vec::new());

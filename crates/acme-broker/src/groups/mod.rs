@@ -149,7 +149,14 @@ impl Groups {
 
     fn slot(&self, kind: Kind) -> Shared {
         let offsets = Offsets::default();
-        Arc::new(Mutex::new(Slot { kind, offsets, waiting: HashMap::new(), last: None, gone: false, due: None }))
+        Arc::new(Mutex::new(Slot {
+            kind,
+            offsets,
+            waiting: HashMap::new(),
+            last: None,
+            gone: false,
+            due: None,
+        }))
     }
 
     fn classic(&self) -> Kind {
@@ -190,7 +197,8 @@ impl Groups {
 
     fn load_record(&self, record: Record, offset: i64, producer: Option<i64>, now: i64) {
         let Some(id) = record.group().map(str::to_owned) else { return };
-        let shared = Arc::clone(lock(&self.table).entry(id.clone()).or_insert_with(|| self.slot(self.classic())));
+        let shared =
+            Arc::clone(lock(&self.table).entry(id.clone()).or_insert_with(|| self.slot(self.classic())));
         let mut slot = lock(&shared);
         match record {
             Record::Offset { topic, partition, value, .. } => {

@@ -94,11 +94,6 @@ impl Offsets {
         self.pending.values().any(|pending| pending.get(topic).is_some_and(|of| of.contains_key(&partition)))
     }
 
-    /// Producers whose markers are awaited.
-    pub(crate) fn producers(&self) -> impl Iterator<Item = i64> {
-        self.pending.keys().copied()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.committed.is_empty() && self.pending.is_empty()
     }
@@ -127,13 +122,14 @@ impl Offsets {
         now_ms: i64,
     ) -> Vec<Record> {
         let over = |topic: &str, partition: i32, value: &Committed| {
-            let end = value
-                .expires_ms
-                .unwrap_or(idle_since_ms.unwrap_or(value.at_ms).max(value.at_ms).saturating_add(RETENTION_MS));
+            let end = value.expires_ms.unwrap_or(
+                idle_since_ms.unwrap_or(value.at_ms).max(value.at_ms).saturating_add(RETENTION_MS),
+            );
             end <= now_ms && !self.is_unstable(topic, partition)
         };
         let of = |topic: &String, partitions: &BTreeMap<i32, Stored>| {
-            let ended = partitions.iter().filter(|(partition, stored)| over(topic, **partition, &stored.value));
+            let ended =
+                partitions.iter().filter(|(partition, stored)| over(topic, **partition, &stored.value));
             ended.map(|(partition, _)| tombstone(group, topic, *partition)).collect::<Vec<_>>()
         };
         self.committed
@@ -190,8 +186,7 @@ mod tests {
     fn an_offset_expires_a_week_after_the_group_was_left_unless_its_topic_is_read() {
         let mut offsets = Offsets::default();
         offsets.replay(None, 9, "t".to_owned(), 0, value(1));
-        let expired =
-            |since, read: bool, now| offsets.expired("g", since, |_| read, now).len();
+        let expired = |since, read: bool, now| offsets.expired("g", since, |_| read, now).len();
         assert_eq!(expired(None, false, RETENTION_MS - 1), 0);
         assert_eq!(expired(None, false, RETENTION_MS), 1);
         assert_eq!(expired(None, true, RETENTION_MS), 0);

@@ -38,6 +38,9 @@ pub(crate) struct Asked {
     pub(crate) stable: bool,
 }
 
+/// An answer for each, and what must be on the disk before they go out.
+pub(crate) type Answers = (Vec<Result<(), Code>>, Option<Appended>);
+
 /// Offsets by topic and partition; none where nothing is committed.
 pub(crate) type Fetched = Vec<(String, Vec<(i32, Result<Option<Committed>, Code>)>)>;
 
@@ -74,14 +77,13 @@ impl Groups {
     }
 
     /// `TxnOffsetCommit`: what is written waits for the producer's marker. The caller holds the transaction open.
-    #[expect(clippy::type_complexity, reason = "what the caller destructures at once")]
     pub(crate) fn commit_pending(
         &self,
         id: &str,
         by: &Committer,
         (producer_id, producer_epoch): (i64, i16),
         commits: Vec<Commit>,
-    ) -> Result<(Vec<Result<(), Code>>, Option<Appended>), Code> {
+    ) -> Result<Answers, Code> {
         let done = self.with(id, by.epoch < 0, |slot| {
             let may = match &slot.kind {
                 Kind::Classic(group) => {
@@ -99,7 +101,6 @@ impl Groups {
         done.unwrap_or(Err(Code::IllegalGeneration))
     }
 
-    #[expect(clippy::type_complexity, reason = "what the callers destructure at once")]
     fn store_offsets(
         &self,
         id: &str,
@@ -107,7 +108,7 @@ impl Groups {
         commits: Vec<Commit>,
         retention_ms: Option<i64>,
         stamp: Stamp,
-    ) -> Result<(Vec<Result<(), Code>>, Option<Appended>), Code> {
+    ) -> Result<Answers, Code> {
         let at_ms = self.log.now_ms();
         let fits = |commit: &Commit| commit.metadata.chars().count() <= METADATA_MAX;
         let answers = commits
@@ -159,7 +160,8 @@ impl Groups {
             Ok((fetched(slot, asked), slot.last.clone()))
         });
         let Some(found) = found else {
-            let nothing = |partitions: &Vec<i32>| partitions.iter().map(|number| (*number, Ok(None))).collect();
+            let nothing =
+                |partitions: &Vec<i32>| partitions.iter().map(|number| (*number, Ok(None))).collect();
             let topics = asked.topics.iter().flatten();
             return Ok(topics.map(|(topic, partitions)| (topic.clone(), nothing(partitions))).collect());
         };
@@ -181,7 +183,9 @@ impl Groups {
             }
             let is_read = |topic: &str| match &slot.kind {
                 Kind::Classic(group) => group.is_subscribed(topic),
-                Kind::Consumer(group) => group.is_subscribed(topic, topics.named(topic).map(|topic| topic.id)),
+                Kind::Consumer(group) => {
+                    group.is_subscribed(topic, topics.named(topic).map(|topic| topic.id))
+                }
             };
             let (mut answers, mut records) = (Vec::new(), Vec::new());
             for (topic, partition) in parts {

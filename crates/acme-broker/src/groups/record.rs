@@ -399,8 +399,18 @@ mod tests {
         };
         let (topic, name) = ("t".to_owned(), "m".to_owned());
         vec![
-            Record::Offset { group: group(), topic: topic.clone(), partition: 1, value: Some(committed(None)) },
-            Record::Offset { group: group(), topic: topic.clone(), partition: 1, value: Some(committed(Some(9))) },
+            Record::Offset {
+                group: group(),
+                topic: topic.clone(),
+                partition: 1,
+                value: Some(committed(None)),
+            },
+            Record::Offset {
+                group: group(),
+                topic: topic.clone(),
+                partition: 1,
+                value: Some(committed(Some(9))),
+            },
             Record::Offset { group: group(), topic, partition: 1, value: None },
             Record::Classic { group: group(), value: Some(classic) },
             Record::Epoch { group: group(), value: Some(5) },
@@ -432,7 +442,8 @@ mod tests {
 
     #[test]
     fn an_offset_has_the_very_bytes_that_kafka_writes() {
-        let value = Committed { offset: 1, leader_epoch: 2, metadata: "m".to_owned(), at_ms: 3, expires_ms: None };
+        let value =
+            Committed { offset: 1, leader_epoch: 2, metadata: "m".to_owned(), at_ms: 3, expires_ms: None };
         let record =
             Record::Offset { group: "g".to_owned(), topic: "t".to_owned(), partition: 5, value: Some(value) };
         let entry = record.entry();

@@ -35,7 +35,11 @@ impl Timer {
 
     fn due(&self, now: i64) -> Option<String> {
         let mut heap = lock(&self.heap);
-        if heap.peek().is_some_and(|Reverse((at, _))| *at <= now) { heap.pop().map(|Reverse((_, id))| id) } else { None }
+        if heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            heap.pop().map(|Reverse((_, id))| id)
+        } else {
+            None
+        }
     }
 }
 

@@ -96,7 +96,9 @@ async fn what_was_decided_before_a_crash_is_finished_by_the_next_life() {
     let (decided, epoch) = {
         let mut table = life.transactions.table();
         let slot = table.get_mut("id").unwrap();
-        let Ok(End::Prepare(next)) = life.transactions.decide(slot, identity, true, Protocol::V2) else { panic!() };
+        let Ok(End::Prepare(next)) = life.transactions.decide(slot, identity, true, Protocol::V2) else {
+            panic!()
+        };
         let epoch = next.epoch;
         (life.transactions.write("id", slot, next).unwrap(), epoch)
     };

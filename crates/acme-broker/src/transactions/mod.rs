@@ -117,7 +117,11 @@ impl Transactions {
     pub(crate) async fn run(self: Arc<Self>) {
         let prepared: Vec<String> = {
             let table = self.table();
-            table.iter().filter(|(_, slot)| slot.state.phase.is_prepared()).map(|(id, _)| id.clone()).collect()
+            table
+                .iter()
+                .filter(|(_, slot)| slot.state.phase.is_prepared())
+                .map(|(id, _)| id.clone())
+                .collect()
         };
         for id in prepared {
             tokio::spawn(Arc::clone(&self).finish(id, None));
@@ -355,15 +359,8 @@ impl Transactions {
         outcome.map(|()| told)
     }
 
-    fn decide(
-        &self,
-        slot: &Slot,
-        identity: Identity,
-        commit: bool,
-        protocol: Protocol,
-    ) -> Result<End, Code> {
-        let end =
-            slot.state.end(identity, commit, protocol, self.log.now_ms(), &mut || self.ids.take())?;
+    fn decide(&self, slot: &Slot, identity: Identity, commit: bool, protocol: Protocol) -> Result<End, Code> {
+        let end = slot.state.end(identity, commit, protocol, self.log.now_ms(), &mut || self.ids.take())?;
         if slot.ending { Err(Code::ConcurrentTransactions) } else { Ok(end) }
     }
 

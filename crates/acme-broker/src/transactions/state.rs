@@ -201,8 +201,10 @@ impl Transaction {
     /// The open transaction is to be aborted and whoever has it open fenced: one epoch further, which nobody is told.
     pub(crate) fn fenced(&self, now_ms: i64) -> Self {
         let epoch = self.epoch.saturating_add(1);
-        let next = Self { phase: Phase::PrepareAbort, epoch, last_epoch: NO_EPOCH, next_id: NO_ID, ..self.clone() };
-        Self { updated_ms: now_ms, ..next }
+        let next =
+            Self { phase: Phase::PrepareAbort, epoch, last_epoch: NO_EPOCH, next_id: NO_ID, ..self.clone() };
+        // Not its own doing: whoever had it open is refused, and not told the new epoch as if it had asked for it.
+        Self { updated_ms: now_ms, protocol: Protocol::V1, ..next }
     }
 
     /// When the transaction is aborted unless it has ended, by the wall clock.

@@ -66,8 +66,12 @@ fn when_the_epochs_run_out_there_is_a_new_producer_id() {
     let Ok(Init::Begin(next)) = last.init(None, 60_000, 0, &mut || Ok(8)) else { panic!() };
     assert_eq!((next.told(), next.previous_id), ((8, 0), 7));
     // The one that asked has not got the answer and asks again.
-    let Ok(Init::Begin(next)) = last.init(Some((7, i16::MAX - 1)), 60_000, 0, &mut || Ok(8)) else { panic!() };
-    let Ok(Init::Begin(repeated)) = next.init(Some((7, i16::MAX - 1)), 60_000, 0, &mut none()) else { panic!() };
+    let Ok(Init::Begin(next)) = last.init(Some((7, i16::MAX - 1)), 60_000, 0, &mut || Ok(8)) else {
+        panic!()
+    };
+    let Ok(Init::Begin(repeated)) = next.init(Some((7, i16::MAX - 1)), 60_000, 0, &mut none()) else {
+        panic!()
+    };
     assert_eq!(repeated.told(), (8, 0));
 
     let mut open = open(Protocol::V2);
@@ -82,7 +86,9 @@ fn when_the_epochs_run_out_there_is_a_new_producer_id() {
 
 #[test]
 fn what_is_open_is_aborted_before_the_next_begins() {
-    let Ok(Init::AbortFirst(aborted)) = open(Protocol::V1).init(None, 60_000, 9, &mut none()) else { panic!() };
+    let Ok(Init::AbortFirst(aborted)) = open(Protocol::V1).init(None, 60_000, 9, &mut none()) else {
+        panic!()
+    };
     assert_eq!((aborted.phase, aborted.epoch), (Phase::PrepareAbort, 1));
     assert_eq!(aborted.init(None, 60_000, 9, &mut none()), Err(Code::ConcurrentTransactions));
     assert_eq!(ended(&aborted, 0, true, Protocol::V1), Err(Code::ProducerFenced));
@@ -377,7 +383,11 @@ impl World {
         if !client.lives {
             return;
         }
-        let commit = client.asked.unwrap_or_else(|| self.random.below(3) > 0);
+        let wrote = self.has_written(client.tag);
+        if !wrote && self.protocol == Protocol::V1 {
+            return;
+        }
+        let commit = client.asked.unwrap_or_else(|| wrote && self.random.below(3) > 0);
         self.clients[at].asked = Some(commit);
         if commit {
             self.wanted.insert(client.tag);
@@ -397,10 +407,6 @@ impl World {
                 (self.clients[at].tag, self.clients[at].asked) = (self.tag(), None);
             }
             Some(Err(Code::ConcurrentTransactions)) | None => {}
-            Some(Err(Code::InvalidTxnState)) if !self.has_written(client.tag) => {
-                // Nothing was ever written: there is nothing to end.
-                (self.clients[at].tag, self.clients[at].asked) = (self.tag(), None);
-            }
             Some(Err(_)) => self.clients[at].lives = false,
         }
     }
@@ -423,7 +429,8 @@ impl World {
                 continue;
             }
             *epoch = state.epoch;
-            let mine = |record: &&mut Written| record.producer_id == state.producer_id && record.fate == Fate::Open;
+            let mine =
+                |record: &&mut Written| record.producer_id == state.producer_id && record.fate == Fate::Open;
             partition.written.iter_mut().filter(mine).for_each(|record| record.fate = fate);
         }
         true
@@ -494,7 +501,8 @@ impl World {
             }
             _ if clients > 0 => {
                 // Mostly the newest, but those that were replaced do not know it.
-                let at = if self.random.one_in(4) { self.random.below(clients) as usize } else { self.newest };
+                let at =
+                    if self.random.one_in(4) { self.random.below(clients) as usize } else { self.newest };
                 self.client_writes(at);
             }
             _ => self.init(None),
@@ -556,7 +564,9 @@ fn transactions_are_whole_or_nothing_in_any_order_of_events() {
         }
     }
     println!("{seen:?}");
-    for what in ["init", "abort at init", "write", "commit", "abort", "lost answer", "late", "crash", "time-out"] {
+    for what in
+        ["init", "abort at init", "write", "commit", "abort", "lost answer", "late", "crash", "time-out"]
+    {
         assert!(seen.get(what).is_some_and(|count| *count > 1_000), "{what}: {seen:?}");
     }
 }

@@ -97,6 +97,12 @@ async fn requests_about_groups_that_are_not_there_are_refused_as_kafka_does_in_e
         let code = answer.members.first().map_or(answer.error_code, |member| member.error_code);
         assert_eq!(code, unknown, "version {version}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_are_not_there_are_not_found_in_every_version() {
+    let server = Server::start().await;
+    let unknown = Code::UnknownMemberId.code();
     for (version, answer) in all(&server, |version| {
         m::JoinGroupRequest::default()
             .with_group_id(group("none"))
@@ -104,7 +110,9 @@ async fn requests_about_groups_that_are_not_there_are_refused_as_kafka_does_in_e
             .with_member_id(text("m"))
             .with_reason(since(version, 8, Some(text("why"))))
             .with_protocol_type(text("consumer"))
-            .with_protocols(vec![m::join_group_request::JoinGroupRequestProtocol::default().with_name(text("range"))])
+            .with_protocols(vec![
+                m::join_group_request::JoinGroupRequestProtocol::default().with_name(text("range")),
+            ])
     })
     .await
     {
@@ -122,7 +130,8 @@ async fn requests_about_groups_that_are_not_there_are_refused_as_kafka_does_in_e
     {
         assert_eq!(answer.results[0].error_code, Code::GroupIdNotFound.code());
     }
-    for (_, answer) in all(&server, |_| m::OffsetDeleteRequest::default().with_group_id(group("none"))).await {
+    for (_, answer) in all(&server, |_| m::OffsetDeleteRequest::default().with_group_id(group("none"))).await
+    {
         assert_eq!(answer.error_code, Code::GroupIdNotFound.code());
     }
     for (_, answer) in
@@ -195,6 +204,11 @@ async fn offsets_are_committed_fetched_and_deleted_in_every_version() {
         };
         assert_eq!(offsets, [109, -1], "version {version}");
     }
+    deleted(&server).await;
+}
+
+/// Nobody commits for a generation that there is not; offsets and groups are deleted.
+async fn deleted(server: &Server) {
     let late = m::OffsetCommitRequest::default()
         .with_group_id(group("other"))
         .with_generation_id_or_member_epoch(3)
@@ -219,13 +233,13 @@ async fn offsets_are_committed_fetched_and_deleted_in_every_version() {
     ]);
     let answer = wire.ask(&delete, 0).await;
     assert_eq!((answer.error_code, answer.topics[0].partitions[0].error_code), (0, 0));
-    for (version, answer) in all(&server, |_| m::ListGroupsRequest::default()).await {
+    for (version, answer) in all(server, |_| m::ListGroupsRequest::default()).await {
         let listed = &answer.groups[0];
         assert_eq!((answer.groups.len(), listed.group_id.as_str()), (1, "g"));
         assert_eq!(listed.group_state.as_str(), if version >= 4 { "Empty" } else { "" });
     }
     for (version, answer) in
-        all(&server, |_| m::DeleteGroupsRequest::default().with_groups_names(vec![group("g")])).await
+        all(server, |_| m::DeleteGroupsRequest::default().with_groups_names(vec![group("g")])).await
     {
         let code = if version == 0 { 0 } else { Code::GroupIdNotFound.code() };
         assert_eq!(answer.results[0].error_code, code);
@@ -276,9 +290,7 @@ async fn a_member_joins_syncs_and_leaves_in_every_version() {
         assert_eq!(&shown.members[0].member_assignment[..], b"mine");
         let member =
             m::leave_group_request::MemberIdentity::default().with_member_id(joined.member_id.clone());
-        let leave = m::LeaveGroupRequest::default()
-            .with_group_id(group(&name))
-            .with_members(vec![member]);
+        let leave = m::LeaveGroupRequest::default().with_group_id(group(&name)).with_members(vec![member]);
         assert_eq!(wire.ask(&leave, 4).await.members[0].error_code, 0);
     }
 }
@@ -310,7 +322,13 @@ async fn transactions_are_begun_and_ended_in_every_version() {
     let zombie = long.with_transaction_timeout_ms(1).with_producer_id(ProducerId(0)).with_producer_epoch(0);
     assert_eq!(wire.ask(&zombie, 3).await.error_code, Code::InvalidProducerEpoch.code());
     assert_eq!(wire.ask(&zombie, 4).await.error_code, Code::ProducerFenced.code());
-    for version in versions::<m::EndTxnRequest>(&server).await {
+    ended(&server, &none).await;
+}
+
+/// A transaction from its first partition to its end, in every version.
+async fn ended(server: &Server, none: &m::InitProducerIdRequest) {
+    let mut wire = server.wire().await;
+    for version in versions::<m::EndTxnRequest>(server).await {
         let name = format!("tx{version}");
         let init = none.clone().with_transactional_id(Some(id(&name))).with_transaction_timeout_ms(60_000);
         let begun = wire.ask(&init, 5).await;
@@ -355,7 +373,7 @@ async fn transactions_are_begun_and_ended_in_every_version() {
         let shown = &wire.ask(&describe, 0).await.transaction_states[0];
         assert!(["PrepareCommit", "CompleteCommit"].contains(&shown.transaction_state.as_str()));
     }
-    for (version, answer) in all(&server, |version| {
+    for (version, answer) in all(server, |version| {
         m::ListTransactionsRequest::default()
             .with_state_filters(vec![text("Empty"), text("Nonsense")])
             .with_duration_filter(-1)
@@ -363,6 +381,10 @@ async fn transactions_are_begun_and_ended_in_every_version() {
     })
     .await
     {
-        assert_eq!((answer.unknown_state_filters.len(), answer.transaction_states.len()), (1, 1), "{version}");
+        assert_eq!(
+            (answer.unknown_state_filters.len(), answer.transaction_states.len()),
+            (1, 1),
+            "{version}"
+        );
     }
 }

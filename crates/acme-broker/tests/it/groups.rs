@@ -50,7 +50,8 @@ impl Worker {
         let owned: Arc<Mutex<BTreeSet<i32>>> = Arc::default();
         let (inner, mine) = (Arc::clone(&member), Arc::clone(&owned));
         let task = tokio::spawn(async move {
-            let numbers = |parts: &[TopicPartition]| parts.iter().map(|part| part.partition).collect::<Vec<_>>();
+            let numbers =
+                |parts: &[TopicPartition]| parts.iter().map(|part| part.partition).collect::<Vec<_>>();
             loop {
                 match inner.event().await.unwrap() {
                     Event::Assigned(parts) => mine.lock().unwrap().extend(numbers(&parts)),
@@ -168,14 +169,20 @@ async fn kcat_and_the_console_consumer_read_as_groups_and_kafkas_tool_shows_them
         let group = format!("java-{protocol}");
         let setting = format!("group.protocol={protocol}");
         let arguments = [
-            "--topic", "t", "--group", &group, "--from-beginning", "--max-messages", "12", "--timeout-ms", "100000",
-            "--command-property", &setting,
+            "--topic",
+            "t",
+            "--group",
+            &group,
+            "--from-beginning",
+            "--max-messages",
+            "12",
+            "--timeout-ms",
+            "100000",
+            "--command-property",
+            &setting,
         ];
-        let console = kafka::tool(
-            "org.apache.kafka.tools.consumer.ConsoleConsumer",
-            &arguments,
-            &server.bootstrap(),
-        );
+        let console =
+            kafka::tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &arguments, &server.bootstrap());
         let read = shown(&run(console.unwrap(), "").await);
         assert_eq!(read.lines().count(), 12, "{protocol}: {read}");
     }
@@ -192,7 +199,10 @@ async fn kcat_and_the_console_consumer_read_as_groups_and_kafkas_tool_shows_them
         assert!(lines.iter().map(columns).all(|of| of[3..6] == ["3", "3", "0"]), "{described}");
     }
     let listed = shown(&run(tool(&["--list", "--state"]), "").await);
-    assert!(listed.lines().any(|line| line.starts_with("java-consumer") && line.contains("Empty")), "{listed}");
+    assert!(
+        listed.lines().any(|line| line.starts_with("java-consumer") && line.contains("Empty")),
+        "{listed}"
+    );
     let reset = ["--reset-offsets", "--group", "java-classic", "--topic", "t", "--to-earliest", "--execute"];
     let reset = shown(&run(tool(&reset), "").await);
     assert_eq!(reset.lines().filter(|line| line.contains("java-classic")).count(), 4, "{reset}");

@@ -4,9 +4,7 @@ use crate::clients::{run, shown};
 use crate::support::{PATIENCE, Server};
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::produce::{Producer, ProducerOptions, Transactional};
-use acme_kafka::{
-    Client, Config, ErrorCode, FetchOptions, Fetcher, Isolation, Position, TopicPartition,
-};
+use acme_kafka::{Client, Config, ErrorCode, FetchOptions, Fetcher, Isolation, Position, TopicPartition};
 use acme_lab::kafka;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -119,9 +119,13 @@ impl Group {
         let same = self.members.get(&id).is_some_and(|member| member.protocols == join.protocols);
         let leads = self.leader.as_deref() == Some(&id);
         match self.state {
-            State::Empty => effects.push(Effect::Joined(token, join_error(&id, ResponseError::UnknownMemberId))),
+            State::Empty => {
+                effects.push(Effect::Joined(token, join_error(&id, ResponseError::UnknownMemberId)))
+            }
             // It has not got the answer: the generation is told again.
-            State::CompletingRebalance if same => effects.push(Effect::Joined(token, self.joined(&id, leads))),
+            State::CompletingRebalance if same => {
+                effects.push(Effect::Joined(token, self.joined(&id, leads)))
+            }
             State::Stable if same && !leads => effects.push(Effect::Joined(token, self.joined(&id, false))),
             _ => {
                 self.update(&id, join, token, now, effects);

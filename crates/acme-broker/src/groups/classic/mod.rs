@@ -78,7 +78,10 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn metadata(&self, protocol: &str) -> Bytes {
-        self.protocols.iter().find(|(name, _)| name == protocol).map_or_else(Bytes::new, |(_, bytes)| bytes.clone())
+        self.protocols
+            .iter()
+            .find(|(name, _)| name == protocol)
+            .map_or_else(Bytes::new, |(_, bytes)| bytes.clone())
     }
 }
 
@@ -87,7 +90,10 @@ impl Member {
 enum Timer {
     None,
     /// The first members gather; the time that may still be added.
-    Initial { at: i64, remaining: i64 },
+    Initial {
+        at: i64,
+        remaining: i64,
+    },
     /// All members must have come again.
     Join(i64),
     /// All members must have synced.
@@ -201,7 +207,8 @@ impl Group {
             return false;
         }
         self.members.values().any(|member| {
-            let protocol = self.protocol.as_deref().or(member.protocols.first().map(|(name, _)| name.as_str()));
+            let protocol =
+                self.protocol.as_deref().or(member.protocols.first().map(|(name, _)| name.as_str()));
             let metadata = member.metadata(protocol.unwrap_or_default());
             // What cannot be read may name any topic.
             topics(&metadata).is_none_or(|topics| topics.iter().any(|name| name == topic))
@@ -333,11 +340,16 @@ impl Group {
     }
 
     fn refuse_syncs(&mut self, error: ResponseError, now: i64, effects: &mut Vec<Effect>) {
-        let waiting: Vec<String> =
-            self.members.iter().filter(|(_, member)| member.syncing.is_some()).map(|(id, _)| id.clone()).collect();
+        let waiting: Vec<String> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.syncing.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in waiting {
             if let Some(token) = self.members.get_mut(&id).and_then(|member| member.syncing.take()) {
-                effects.push(Effect::Synced(token, SyncGroupResponse::default().with_error_code(error.code())));
+                effects
+                    .push(Effect::Synced(token, SyncGroupResponse::default().with_error_code(error.code())));
             }
             self.session(&id, now);
         }
@@ -354,7 +366,8 @@ impl Group {
     }
 
     fn maybe_complete_join(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        let everybody = self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some());
+        let everybody =
+            self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some());
         if self.state == State::PreparingRebalance && matches!(self.timer, Timer::Join(_)) && everybody {
             self.complete_join(now, effects);
         }

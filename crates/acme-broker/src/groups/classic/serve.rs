@@ -20,8 +20,9 @@ pub(crate) struct Sync {
 impl Group {
     /// A member wants its assignment; the leader brings everybody's.
     pub(crate) fn sync(&mut self, mut sync: Sync, token: Token, now: i64) -> Vec<Effect> {
-        let refused =
-            |error: ResponseError| vec![Effect::Synced(token, SyncGroupResponse::default().with_error_code(error.code()))];
+        let refused = |error: ResponseError| {
+            vec![Effect::Synced(token, SyncGroupResponse::default().with_error_code(error.code()))]
+        };
         if let Err(error) = self.check_sync(&sync) {
             return refused(error);
         }

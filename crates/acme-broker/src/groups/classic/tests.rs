@@ -300,14 +300,22 @@ impl World {
             }
             Some(ResponseError::UnknownMemberId) => client.id.clear(),
             Some(ResponseError::FencedInstanceId) => client.silent = true,
-            Some(ResponseError::RebalanceInProgress | ResponseError::IllegalGeneration) => client.generation = 0,
+            Some(ResponseError::RebalanceInProgress | ResponseError::IllegalGeneration) => {
+                client.generation = 0
+            }
             Some(other) => self.faults.push(format!("SyncGroup says {other:?}")),
         }
     }
 
     fn no_two_owners(&mut self) {
         let mut owners: BTreeMap<(i32, u8), usize> = BTreeMap::new();
-        for client in self.clients.iter().filter(|client| !client.silent && client.generation > 0) {
+        // Whoever was replaced does not know it yet, and can commit nothing.
+        let counts = |client: &&Client| {
+            !client.silent
+                && client.generation > 0
+                && self.group.validate(&client.id, client.instance.as_deref()).is_ok()
+        };
+        for client in self.clients.iter().filter(counts) {
             for partition in &client.owned {
                 *owners.entry((client.generation, *partition)).or_default() += 1;
             }
@@ -446,6 +454,10 @@ impl World {
             stored.generation = 0;
         }
         self.group = Group::load(stored, 0, self.now);
+        if self.plant == Plant::Nothing {
+            // A generation that nobody was assigned anything in is not remembered, and made again.
+            self.highest = self.group.generation;
+        }
         // Connections are gone, and with them what was waited for.
         for client in &mut self.clients {
             (client.joins, client.syncs) = (None, None);
@@ -456,10 +468,16 @@ impl World {
     fn settle(&mut self) {
         self.clients.retain(|client| !client.silent);
         let mut instances = BTreeSet::new();
-        self.clients.retain(|client| client.instance.as_ref().is_none_or(|instance| instances.insert(instance.clone())));
+        self.clients.retain(|client| {
+            client.instance.as_ref().is_none_or(|instance| instances.insert(instance.clone()))
+        });
         for client in &mut self.clients {
             // Whoever waits for an answer that will never come asks again.
             (client.joins, client.syncs) = (None, None);
+            if client.instance.is_some() {
+                // The last life of each instance.
+                *client = Client { instance: client.instance.take(), ..Client::default() };
+            }
         }
         for _ in 0..400 {
             self.now += 500;
@@ -473,7 +491,8 @@ impl World {
         let wanted = if self.clients.is_empty() { 0 } else { usize::from(PARTITIONS) };
         if owned != wanted || (self.group.state == State::Stable) == self.clients.is_empty() {
             let state = self.group.state;
-            self.faults.push(format!("no rest: {state:?}, {owned} of {wanted} partitions, {:?}", self.clients));
+            self.faults
+                .push(format!("no rest: {state:?}, {owned} of {wanted} partitions, {:?}", self.clients));
         }
     }
 }

@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn uniform_is_even_also_where_members_read_different_topics() {
-        let members = [member("a", &[A, B], &[(A, &[0, 1, 2, 3])]), member("b", &[B], &[]), member("c", &[A], &[])];
+        let members =
+            [member("a", &[A, B], &[(A, &[0, 1, 2, 3])]), member("b", &[B], &[]), member("c", &[A], &[])];
         let targets = Assignor::Uniform.assign(&members, &[(A, 4), (B, 2)].into());
         assert_eq!([count(&targets["a"]), count(&targets["b"]), count(&targets["c"])], [2, 2, 2]);
     }
@@ -203,14 +204,14 @@ mod tests {
     fn every_partition_has_exactly_one_owner_who_reads_it_and_the_spread_is_at_most_one() {
         for seed in 0..2_000_u64 {
             let mut random = crate::random::Random(seed);
-            let topics: BTreeMap<Uuid, u32> =
-                (0..random.below(4)).map(|at| (Uuid::from_u128(u128::from(at)), random.below(9) as u32)).collect();
+            let topics: BTreeMap<Uuid, u32> = (0..random.below(4))
+                .map(|at| (Uuid::from_u128(u128::from(at)), random.below(9) as u32))
+                .collect();
             let all: Vec<Uuid> = topics.keys().copied().collect();
             let same = random.below(2) == 0;
             let mut members: Vec<Subscriber> = Vec::new();
             for at in 0..1 + random.below(6) {
-                let reads: Vec<Uuid> =
-                    all.iter().copied().filter(|_| same || random.below(2) == 0).collect();
+                let reads: Vec<Uuid> = all.iter().copied().filter(|_| same || random.below(2) == 0).collect();
                 members.push(member(&format!("m{at}"), &reads, &[]));
             }
             for assignor in Assignor::ALL {

@@ -57,9 +57,9 @@ impl Beat {
             0 if self.owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
                 invalid("TopicPartitions must be empty when (re-)joining.")
             }
-            0 if self.topics.is_none() && self.regex.is_none() => {
-                invalid("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.")
-            }
+            0 if self.topics.is_none() && self.regex.is_none() => invalid(
+                "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
+            ),
             LEAVES | LEAVES_FOR_NOW | 0.. => self.check_choices(),
             _ => invalid("MemberEpoch is invalid."),
         }
@@ -120,7 +120,8 @@ impl Group {
         }
         let current = self.step(&id, beat.owned.as_ref(), now, &mut records);
         let is_full = beat.epoch == 0
-            || (beat.owned.is_some() && beat.rebalance_timeout_ms != -1
+            || (beat.owned.is_some()
+                && beat.rebalance_timeout_ms != -1
                 && (beat.topics.is_some() || beat.regex.is_some()));
         let tells = is_full || current.assigned != before;
         let answer = Beaten {
@@ -161,7 +162,9 @@ impl Group {
                 return self.replace(existing, id, instance, records);
             }
             if existing != id {
-                let why = format!("Static member {id} with instance id {instance} was fenced by member {existing}.");
+                let why = format!(
+                    "Static member {id} with instance id {instance} was fenced by member {existing}."
+                );
                 return refuse(ResponseError::FencedInstanceId, why);
             }
         }
@@ -174,7 +177,8 @@ impl Group {
                 return refuse(ResponseError::UnknownMemberId, why);
             }
             if self.members.len() >= MEMBERS_MAX {
-                let why = format!("The consumer group has reached its maximum capacity of {MEMBERS_MAX} members.");
+                let why =
+                    format!("The consumer group has reached its maximum capacity of {MEMBERS_MAX} members.");
                 return refuse(ResponseError::GroupMaxSizeReached, why);
             }
             return Ok(Member::new(Subscription::default()));
@@ -195,7 +199,9 @@ impl Group {
             return Ok(Member::new(Subscription::default()));
         };
         if member.current.epoch != LEAVES_FOR_NOW {
-            let why = format!("Static member {id} with instance id {instance} cannot join the group because the instance id is owned by {old}.");
+            let why = format!(
+                "Static member {id} with instance id {instance} cannot join the group because the instance id is owned by {old}."
+            );
             return refuse(ResponseError::UnreleasedInstanceId, why);
         }
         let mut member = (**member).clone();
@@ -239,7 +245,10 @@ impl Group {
     fn leave(&mut self, beat: &Beat) -> Result<(Beaten, Vec<Record>), Refusal> {
         let mut records = Vec::new();
         let unknown = || {
-            refuse(ResponseError::UnknownMemberId, format!("Member {} is not a member of the group.", beat.member_id))
+            refuse(
+                ResponseError::UnknownMemberId,
+                format!("Member {} is not a member of the group.", beat.member_id),
+            )
         };
         if let Some(instance) = &beat.instance_id {
             let Some(existing) = self.statics.get(instance) else { return unknown() };
@@ -271,12 +280,18 @@ impl Group {
 fn check_epoch(member: &Member, beat: &Beat) -> Result<(), Refusal> {
     let current = &member.current;
     if beat.epoch > current.epoch {
-        let why = format!("The consumer group member has a greater member epoch ({}) than the one known by the group coordinator ({}). The member must abandon all its partitions and rejoin.", beat.epoch, current.epoch);
+        let why = format!(
+            "The consumer group member has a greater member epoch ({}) than the one known by the group coordinator ({}). The member must abandon all its partitions and rejoin.",
+            beat.epoch, current.epoch
+        );
         return refuse(ResponseError::FencedMemberEpoch, why);
     }
     let owns_no_more = beat.owned.as_ref().is_some_and(|owned| without(owned, &current.assigned).is_empty());
     if beat.epoch < current.epoch && !(beat.epoch == current.previous_epoch && owns_no_more) {
-        let why = format!("The consumer group member has a smaller member epoch ({}) than the one known by the group coordinator ({}). The member must abandon all its partitions and rejoin.", beat.epoch, current.epoch);
+        let why = format!(
+            "The consumer group member has a smaller member epoch ({}) than the one known by the group coordinator ({}). The member must abandon all its partitions and rejoin.",
+            beat.epoch, current.epoch
+        );
         return refuse(ResponseError::FencedMemberEpoch, why);
     }
     Ok(())

@@ -262,7 +262,9 @@ impl Group {
         let still_owns = |parts: &Parts| owned.is_none_or(|owned| without(parts, owned) != *parts);
         let from = match current.progress {
             Progress::Stable if current.epoch == self.target_epoch => return current.clone(),
-            Progress::Unrevoked if owned.is_none() || still_owns(&current.revoking) => return current.clone(),
+            Progress::Unrevoked if owned.is_none() || still_owns(&current.revoking) => {
+                return current.clone();
+            }
             // What it had to let go was the last thing that kept it in its epoch.
             Progress::Unrevoked => current.epoch + 1,
             Progress::Stable | Progress::Unreleased => current.epoch,
@@ -272,7 +274,13 @@ impl Group {
         let wanted = without(&member.target, &kept);
         if !revoking.is_empty() && still_owns(&revoking) {
             let previous_epoch = if from == current.epoch { current.previous_epoch } else { current.epoch };
-            return Current { epoch: from, previous_epoch, progress: Progress::Unrevoked, assigned: kept, revoking };
+            return Current {
+                epoch: from,
+                previous_epoch,
+                progress: Progress::Unrevoked,
+                assigned: kept,
+                revoking,
+            };
         }
         let free = if wanted.is_empty() { Parts::new() } else { without(&wanted, &self.held_by_others(id)) };
         let progress = if free == wanted { Progress::Stable } else { Progress::Unreleased };
@@ -299,7 +307,14 @@ impl Group {
 impl Member {
     fn new(subscription: Subscription) -> Self {
         let (target, resolved) = (Parts::new(), BTreeSet::new());
-        Self { subscription, target, current: Current::default(), resolved, session: i64::MAX, revoke_by: None }
+        Self {
+            subscription,
+            target,
+            current: Current::default(),
+            resolved,
+            session: i64::MAX,
+            revoke_by: None,
+        }
     }
 
     /// It has its own rebalance time-out to let go of partitions, from when it is told.

@@ -72,7 +72,11 @@ fn a_partition_is_given_only_after_its_owner_let_go() {
     assert_eq!((second.epoch, second.assignment), (2, Some(Parts::new())));
     assert_eq!(group.state(), "Reconciling");
     let first = beat(&mut group, &beats("m", 1, None));
-    assert_eq!((first.epoch, first.assignment), (1, Some(of(&[0, 1]))), "it keeps its epoch until it has let go");
+    assert_eq!(
+        (first.epoch, first.assignment),
+        (1, Some(of(&[0, 1]))),
+        "it keeps its epoch until it has let go"
+    );
     assert_eq!(beat(&mut group, &beats("n", 2, None)).assignment, None);
     assert_eq!(beat(&mut group, &beats("m", 1, Some(of(&[0, 1, 2, 3])))).epoch, 1);
     assert_eq!(beat(&mut group, &beats("m", 1, Some(of(&[0, 1])))).epoch, 2);
@@ -159,10 +163,13 @@ struct Client {
     id: String,
     instance: Option<String>,
     epoch: i32,
+    topics: BTreeSet<String>,
     owned: Parts,
     /// What it is to have; what it owns beyond must be let go first.
     target: Parts,
     silent: bool,
+    /// It has not got an answer: it tells everything again, and is told everything.
+    unsure: bool,
 }
 
 struct World {
@@ -236,13 +243,20 @@ impl World {
         let client = self.clients[at].clone();
         let mut beat = if client.epoch == 0 {
             let mut beat = joins(&client.id);
-            beat.topics = Some(if self.random.one_in(2) { ["a".to_owned()].into() } else { ["a".to_owned(), "b".to_owned()].into() });
+            if self.random.one_in(2) {
+                beat.topics = Some(["a".to_owned(), "b".to_owned()].into());
+            }
+            self.clients[at].topics = beat.topics.clone().unwrap_or_default();
             beat
         } else {
             let lies = self.plant == Plant::Liars;
             let says = if lies { client.target.clone() } else { client.owned.clone() };
             beats(&client.id, client.epoch, Some(says))
         };
+        if client.unsure && client.epoch != 0 {
+            beat.rebalance_timeout_ms = 60_000;
+            beat.topics = Some(client.topics.clone());
+        }
         beat.instance_id.clone_from(&client.instance);
         let before = self.group.clone();
         match self.group.heartbeat(&beat, &self.catalog, self.now) {
@@ -250,9 +264,11 @@ impl World {
                 self.write(records);
                 if self.random.one_in(6) {
                     self.saw("lost answer");
+                    self.clients[at].unsure = true;
                     return;
                 }
                 let client = &mut self.clients[at];
+                client.unsure = false;
                 client.epoch = answer.epoch;
                 if let Some(assignment) = answer.assignment {
                     client.target = assignment;
@@ -413,7 +429,17 @@ fn a_consumer_group_keeps_its_promises_in_any_order_of_events() {
         events.into_iter().for_each(|(what, count)| *seen.entry(what).or_default() += count);
     }
     println!("{seen:?}");
-    for what in ["assigned", "lost answer", "fenced", "instance", "silent", "left", "restart", "time-out", "partitions"] {
+    for what in [
+        "assigned",
+        "lost answer",
+        "fenced",
+        "instance",
+        "silent",
+        "left",
+        "restart",
+        "time-out",
+        "partitions",
+    ] {
         assert!(seen.get(what).is_some_and(|count| *count > 500), "{what}: {seen:?}");
     }
 }
