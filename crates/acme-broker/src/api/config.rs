@@ -2,6 +2,7 @@
 
 use crate::context::{Context, NODE};
 use crate::error::Code;
+use crate::options::Options;
 use acme_log::settings::{Origin, SettingKind};
 use std::collections::BTreeMap;
 
@@ -88,109 +89,60 @@ pub(super) struct BrokerSetting {
     pub(super) meaning: &'static str,
 }
 
-/// The settings of the broker, in the order of their names.
-pub(super) fn of_broker(context: &Context) -> Vec<BrokerSetting> {
+/// The broker's own settings.
+#[rustfmt::skip]
+fn own(context: &Context) -> Vec<(&'static str, SettingKind, String, &'static str, &'static str)> {
     use SettingKind::{Boolean, Int, List, Long, Text};
     let options = &context.options;
-    let own = |name: &str, kind, value: String, default: &str, meaning| BrokerSetting {
+    let mechanisms = if options.users.is_empty() { "" } else { crate::sasl::MECHANISM };
+    vec![
+        ("auto.create.topics.enable", Boolean, options.auto_create_topics.to_string(), "true", "Whether a topic is made when somebody asks for it."),
+        ("broker.id", Int, NODE.to_string(), "-1", "The id of this node."),
+        ("connections.max.idle.ms", Long, options.idle.as_millis().to_string(), "600000", "A connection without a request for so long is closed."),
+        ("default.replication.factor", Int, "1".to_owned(), "1", "A single node has one replica."),
+        ("fetch.max.bytes", Int, options.fetch_bytes_max.to_string(), "57671680", "The most bytes that one fetch returns."),
+        ("listeners", List, listeners(options), "PLAINTEXT://:9092", "Where this node listens."),
+        ("log.dirs", Text, context.log.dir().display().to_string(), "/tmp/kafka-logs", "Where the data lies."),
+        ("max.connections", Int, options.connections_max.to_string(), "2147483647", "The most connections at a time."),
+        ("max.connections.per.ip", Int, options.per_address_max.to_string(), "2147483647", "The most connections of one address at a time."),
+        ("max.incremental.fetch.session.cache.slots", Int, options.sessions_max.to_string(), "1000", "The most fetch sessions at a time."),
+        ("node.id", Int, NODE.to_string(), "-1", "The id of this node."),
+        ("num.partitions", Int, options.partitions.to_string(), "1", "Partitions of a topic of which nobody says how many."),
+        ("process.roles", List, "broker,controller".to_owned(), "", "This node is the whole cluster."),
+        ("sasl.enabled.mechanisms", List, mechanisms.to_owned(), "GSSAPI", "How clients say who they are."),
+        ("socket.request.max.bytes", Int, options.produce_bytes_max.to_string(), "104857600", "The largest request."),
+    ]
+}
+
+fn listeners(options: &Options) -> String {
+    let protocol = match (options.tls.is_some(), options.users.is_empty()) {
+        (false, true) => "PLAINTEXT",
+        (true, true) => "SSL",
+        (false, false) => "SASL_PLAINTEXT",
+        (true, false) => "SASL_SSL",
+    };
+    options.listen.map_or(String::new(), |at| format!("{protocol}://{at}"))
+}
+
+/// The settings of the broker, in the order of their names.
+pub(super) fn of_broker(context: &Context) -> Vec<BrokerSetting> {
+    let own = own(context).into_iter().map(|(name, kind, value, default, meaning)| BrokerSetting {
         name: name.to_owned(),
         kind,
         value,
         default: default.to_owned(),
         meaning,
-    };
-    let listeners = options.listen.map_or(String::new(), |at| {
-        let protocol = match (options.tls.is_some(), options.users.is_empty()) {
-            (false, true) => "PLAINTEXT",
-            (true, true) => "SSL",
-            (false, false) => "SASL_PLAINTEXT",
-            (true, false) => "SASL_SSL",
-        };
-        format!("{protocol}://{at}")
     });
-    let mechanisms = if options.users.is_empty() { "" } else { crate::sasl::MECHANISM };
-    let idle = options.idle.as_millis().to_string();
-    let mut all = vec![
-        own(
-            "auto.create.topics.enable",
-            Boolean,
-            options.auto_create_topics.to_string(),
-            "true",
-            "Whether a topic is made when somebody asks for it.",
-        ),
-        own("broker.id", Int, NODE.to_string(), "-1", "The id of this node."),
-        own(
-            "connections.max.idle.ms",
-            Long,
-            idle,
-            "600000",
-            "A connection without a request for so long is closed.",
-        ),
-        own("default.replication.factor", Int, "1".to_owned(), "1", "A single node has one replica."),
-        own(
-            "fetch.max.bytes",
-            Int,
-            options.fetch_bytes_max.to_string(),
-            "57671680",
-            "The most bytes that one fetch returns.",
-        ),
-        own("listeners", List, listeners, "PLAINTEXT://:9092", "Where this node listens."),
-        own(
-            "log.dirs",
-            Text,
-            context.log.dir().display().to_string(),
-            "/tmp/kafka-logs",
-            "Where the data lies.",
-        ),
-        own(
-            "max.connections",
-            Int,
-            options.connections_max.to_string(),
-            "2147483647",
-            "The most connections at a time.",
-        ),
-        own(
-            "max.connections.per.ip",
-            Int,
-            options.per_address_max.to_string(),
-            "2147483647",
-            "The most connections of one address at a time.",
-        ),
-        own(
-            "max.incremental.fetch.session.cache.slots",
-            Int,
-            options.sessions_max.to_string(),
-            "1000",
-            "The most fetch sessions at a time.",
-        ),
-        own("node.id", Int, NODE.to_string(), "-1", "The id of this node."),
-        own(
-            "num.partitions",
-            Int,
-            options.partitions.to_string(),
-            "1",
-            "Partitions of a topic of which nobody says how many.",
-        ),
-        own("process.roles", List, "broker,controller".to_owned(), "", "This node is the whole cluster."),
-        own(
-            "sasl.enabled.mechanisms",
-            List,
-            mechanisms.to_owned(),
-            "GSSAPI",
-            "How clients say who they are.",
-        ),
-        own(
-            "socket.request.max.bytes",
-            Int,
-            options.produce_bytes_max.to_string(),
-            "104857600",
-            "The largest request.",
-        ),
-    ];
     let topics = acme_log::Settings::new(BTreeMap::new(), &BTreeMap::new()).map(|settings| settings.shown());
-    for shown in topics.unwrap_or_default().into_iter().filter(|shown| !shown.broker_name.is_empty()) {
-        all.push(own(shown.broker_name, shown.kind, shown.value, shown.default, meaning(shown.name)));
-    }
+    let topics = topics.unwrap_or_default().into_iter().filter(|shown| !shown.broker_name.is_empty());
+    let defaults = topics.map(|shown| BrokerSetting {
+        name: shown.broker_name.to_owned(),
+        kind: shown.kind,
+        value: shown.value,
+        default: shown.default.to_owned(),
+        meaning: meaning(shown.name),
+    });
+    let mut all: Vec<BrokerSetting> = own.chain(defaults).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }

@@ -94,7 +94,15 @@ fn frames() -> Vec<(String, Vec<u8>, Fate)> {
         bytes[..4].copy_from_slice(&length.to_be_bytes());
         add(format!("tags of the header, {at}"), bytes, Closed);
     }
-    // A count at the front of the body, in versions with counts of four bytes. Null topics are all topics.
+    all.extend(counts());
+    all
+}
+
+/// Counts at the front of bodies that nobody has.
+fn counts() -> Vec<(String, Vec<u8>, Fate)> {
+    let mut all: Vec<(String, Vec<u8>, Fate)> = Vec::new();
+    let mut add = |name: String, bytes: Vec<u8>, fate| all.push((name, bytes, fate));
+    // In versions with counts of four bytes, -1 is null: all topics.
     for (key, version, before) in [
         (3, 1, &[][..]),
         (3, 8, &[]),

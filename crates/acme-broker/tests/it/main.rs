@@ -1,5 +1,7 @@
 //! The broker as its clients see it: on the wire, with our own client, with `kcat` and with the Java tools.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod admin;
 mod bounds;
 mod clients;

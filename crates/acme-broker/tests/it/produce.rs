@@ -1,12 +1,12 @@
 //! Produce: what is taken, what is refused, and when the answer comes.
 
-use crate::support::{Server, Wire, batch, text, topic, values};
+use crate::support::{Server, Wire, batch, topic, values};
 use acme_records::{Compression, Stamp};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{ApiVersionsRequest, ProduceRequest, TransactionalId};
+use kafka_protocol::messages::{ApiVersionsRequest, ProduceRequest};
 use tokio::net::TcpStream;
 
 pub(crate) fn request(name: &str, acks: i16, parts: Vec<(i32, Option<Bytes>)>) -> ProduceRequest {
@@ -146,14 +146,23 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
         let base = if code.code() == 0 { 0 } else { -1 };
         assert_eq!(part.base_offset, base, "{what}");
     }
-    // Sent again, a batch is answered with the offset that it has.
-    let response = wire.ask(&request("t", -1, vec![(0, idempotent(0))]), 9).await;
-    let part = &response.responses[0].partition_responses[0];
-    assert_eq!((part.error_code, part.base_offset), (0, 0));
     assert_eq!(server.log.topics().partition("t", 0).unwrap().end(), 1);
     let unknown = wire.ask(&request("t", -1, vec![(9, Some(good.clone()))]), 13).await;
     assert_eq!(unknown.responses[0].partition_responses[0].error_code, Code::UnknownTopicId.code());
-    let _ = TransactionalId(text("tx"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_sent_again_is_answered_with_the_offset_that_it_has() {
+    let server = Server::start().await;
+    server.topic("t", 1, &[]);
+    let mut wire = server.wire().await;
+    let stamp = Stamp { producer_id: 7, producer_epoch: 1, base_sequence: 0, is_transactional: false };
+    let once = batch(&[b"x"], Compression::None, stamp);
+    for _ in 0..3 {
+        let answer = produce(&mut wire, "t", once.clone()).await;
+        assert_eq!((answer.error_code, answer.base_offset), (0, 0));
+    }
+    assert_eq!(server.log.topics().partition("t", 0).unwrap().end(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

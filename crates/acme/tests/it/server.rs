@@ -14,10 +14,10 @@ impl Server {
     /// Starts one on a free port; returns when it says where.
     fn start(place: &Place, more: &[&str]) -> Self {
         let words = [&["server", "--data", "log", "--listen", "127.0.0.1:0"], more].concat();
-        let mut child = place.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = place.command(&words).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut line = String::new();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        said.read_line(&mut line).unwrap();
+        let mut said = BufReader::new(child.stderr.take().expect("it is piped"));
+        said.read_line(&mut line).expect("it is text");
         let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(',').next());
         let bootstrap = address.unwrap_or_else(|| panic!("it says where it listens: {line}")).to_owned();
         // Whatever it says later is read, lest it waits.
@@ -26,14 +26,18 @@ impl Server {
     }
 
     fn kcat(&self, arguments: &[&str], input: &str) -> Output {
-        acme_lab::kafka::install_kcat().unwrap();
+        acme_lab::kafka::install_kcat().expect("kcat can be had");
         let mut command = Command::new("kcat");
         command.args(["-b", &self.bootstrap]).args(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
         // It may end before it has read everything.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
     }
 
     fn read(&self) -> Vec<String> {
@@ -43,7 +47,9 @@ impl Server {
 
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args([&format!("-{name}"), &id]).status().expect("there is kill").success()
+        );
     }
 }
 
