@@ -26,13 +26,13 @@ pub(crate) enum Exchange {
     RawToken,
     /// Refused: the answer says so, and then the connection ends.
     Failed,
-    /// This user.
-    Done(String),
+    /// One of the users.
+    Done,
 }
 
 impl Exchange {
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Anonymous | Self::Done(_))
+        matches!(self, Self::Anonymous | Self::Done)
     }
 
     pub(crate) fn is_failed(&self) -> bool {
@@ -47,24 +47,20 @@ impl Exchange {
     /// Whether a request of this key may come now.
     pub(crate) fn permits(&self, key: i16) -> bool {
         match self {
-            Self::Anonymous | Self::Done(_) => true,
+            Self::Anonymous | Self::Done => true,
             Self::Handshake => matches!(key, ApiVersionsRequest::KEY | SaslHandshakeRequest::KEY),
             Self::Token => key == SaslAuthenticateRequest::KEY,
             Self::RawToken | Self::Failed => false,
         }
     }
-
-    /// Whom groups and transactions show as principal.
-    pub(crate) fn principal(&self) -> String {
-        match self {
-            Self::Done(user) => format!("User:{user}"),
-            _ => "User:ANONYMOUS".to_owned(),
-        }
-    }
 }
 
-/// The user of a token `[authzid] NUL user NUL password`, if the password is the user's.
-pub(crate) fn user(users: &BTreeMap<String, Secret>, token: &[u8]) -> Option<String> {
+/// Whether a token `[authzid] NUL user NUL password` is that of one of the users.
+pub(crate) fn is_user(users: &BTreeMap<String, Secret>, token: &[u8]) -> bool {
+    is_known(users, token).unwrap_or(false)
+}
+
+fn is_known(users: &BTreeMap<String, Secret>, token: &[u8]) -> Option<bool> {
     let mut parts = token.split(|byte| *byte == 0);
     let (authorised, user, password) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {
@@ -76,7 +72,7 @@ pub(crate) fn user(users: &BTreeMap<String, Secret>, token: &[u8]) -> Option<Str
     let expected = known.map_or("", |secret| secret.reveal());
     let same = equal(expected.as_bytes(), password) && known.is_some();
     let own = authorised.is_empty() || authorised == user.as_bytes();
-    (same && own && !password.is_empty()).then(|| user.to_owned())
+    Some(same && own && !password.is_empty())
 }
 
 /// Compares in a time that does not tell where they differ.
@@ -90,7 +86,9 @@ fn equal(expected: &[u8], found: &[u8]) -> bool {
 
 /// Takes a token that is a frame of its own; the answer is an empty frame.
 pub(crate) fn raw(context: &Context, session: &Session, token: &[u8]) -> Result<Reply, Refused> {
-    let user = user(&context.options.users, token).ok_or(Refused::Authentication)?;
-    *session.exchange() = Exchange::Done(user);
+    if !is_user(&context.options.users, token) {
+        return Err(Refused::Authentication);
+    }
+    *session.exchange() = Exchange::Done;
     Ok(Reply::of(Bytes::from_static(&[0, 0, 0, 0])))
 }

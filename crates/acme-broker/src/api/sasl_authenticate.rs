@@ -13,15 +13,11 @@ pub(crate) async fn handle(call: &Call, request: SaslAuthenticateRequest) -> Sas
         let message = text("SaslAuthenticate request received after successful authentication");
         return response.with_error_code(Code::IllegalSaslState.code()).with_error_message(Some(message));
     }
-    match sasl::user(&call.context.options.users, &request.auth_bytes) {
-        Some(user) => {
-            *exchange = Exchange::Done(user);
-            response
-        }
-        None => {
-            *exchange = Exchange::Failed;
-            let message = text("Authentication failed: Invalid username or password");
-            response.with_error_code(Code::SaslAuthenticationFailed.code()).with_error_message(Some(message))
-        }
+    if sasl::is_user(&call.context.options.users, &request.auth_bytes) {
+        *exchange = Exchange::Done;
+        return response;
     }
+    *exchange = Exchange::Failed;
+    let message = text("Authentication failed: Invalid username or password");
+    response.with_error_code(Code::SaslAuthenticationFailed.code()).with_error_message(Some(message))
 }
