@@ -6,7 +6,7 @@ use crate::state;
 use acme_connect::{Connector, Context, Maker, Notes, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
 use acme_flow::checkpoint::{LocalStore, Writer};
-use acme_flow::driver::{Job, JobSink, JobSource, Policy};
+use acme_flow::driver::{Candidate, Holder, Job, JobSink, JobSource, Policy};
 use acme_plan::{DestinationInfo, Plan, plan};
 use acme_spec::{ErrorPolicy, Item, Mode, PipelineSpec, parse};
 use acme_types::{Clock, Diagnostic, Place, Spec, codes};
@@ -122,10 +122,7 @@ impl Pipeline {
 
     /// Whether several runs of it share its source as the workers of a group, which is then the commit point.
     pub(crate) fn is_shared(&mut self) -> bool {
-        let [source] = self.sources.as_mut_slice() else { return false };
-        source.source.shared().is_some()
-            && self.sinks.iter_mut().all(|parts| parts.sink.sink().is_shareable())
-            && (self.beside().is_some() || self.alone().is_none())
+        matches!(self.holder(), Holder::Group { .. })
     }
 
     /// The group whose members its workers are, where several may run at once.
@@ -135,36 +132,22 @@ impl Pipeline {
         Some(shared.membership().borrow().group.clone())
     }
 
-    /// The destination in whose transaction it commits: a database's own, or that of a topic.
-    pub(crate) fn holder(&mut self) -> Option<usize> {
-        if self.is_shared() { self.beside() } else { self.alone() }
-    }
-
-    /// The destination that could commit by itself for all others.
-    fn alone(&self) -> Option<usize> {
-        let letters = self.spec.graph.dead_letter;
-        let mut sinks = self.sinks.iter().enumerate();
-        sinks.find(|(index, it)| Some(*index) != letters && it.sink.can_hold_commit()).map(|(index, _)| index)
-    }
-
-    /// The destination that could commit for the group that shares the source: a topic on the same cluster.
-    fn beside(&mut self) -> Option<usize> {
-        let brokers = |item: &Item| {
-            let mut names: Vec<String> = match item.spec.fields.iter().any(|field| field.name == "brokers") {
-                true => item.config.texts("brokers").map(str::to_owned).collect(),
-                false => Vec::new(),
-            };
-            names.sort_unstable();
-            names
+    /// Who commits for it. Nothing is connected yet: a destination that names the source's brokers is on its cluster.
+    pub(crate) fn holder(&mut self) -> Holder {
+        let is_shared = match self.sources.as_mut_slice() {
+            [only] => only.source.shared().is_some(),
+            _ => false,
         };
-        let from = self.spec.sources.first().map(brokers).filter(|names| !names.is_empty())?;
+        let from = self.spec.sources.first().map(brokers).filter(|names| !names.is_empty());
         let letters = self.spec.graph.dead_letter;
-        let destinations = self.sinks.iter_mut().zip(&self.spec.destinations).enumerate();
-        let beside = destinations.filter_map(|(index, (parts, item))| {
-            let is_beside = parts.sink.sink().offset_transaction().is_some() && brokers(item) == from;
-            is_beside.then_some(index)
+        let sinks = self.sinks.iter_mut().zip(&self.spec.destinations).enumerate();
+        let candidates = sinks.map(|(index, (SinkParts { sink, .. }, item))| Candidate {
+            is_shareable: sink.sink().is_shareable(),
+            is_beside: sink.sink().offset_transaction().is_some() && Some(brokers(item)) == from,
+            can_hold: sink.can_hold_commit(),
+            takes_letters: Some(index) == letters,
         });
-        beside.min_by_key(|index| (Some(*index) == letters, *index))
+        Holder::of(is_shared, &candidates.collect::<Vec<_>>())
     }
 
     /// The word that its file has for the mode.
@@ -233,6 +216,16 @@ impl Pipeline {
                 .collect(),
         }
     }
+}
+
+/// The brokers that an item names, sorted.
+fn brokers(item: &Item) -> Vec<String> {
+    let mut names: Vec<String> = match item.spec.fields.iter().any(|field| field.name == "brokers") {
+        true => item.config.texts("brokers").map(str::to_owned).collect(),
+        false => Vec::new(),
+    };
+    names.sort_unstable();
+    names
 }
 
 fn cores() -> usize {

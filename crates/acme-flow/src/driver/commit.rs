@@ -1,6 +1,6 @@
 //! The one commit point of a run: a chain in the store, a destination's own transaction, or the group that shares the source.
 
-use super::{JobSink, JobSource, Report, ToSink, ToSource};
+use super::{Candidate, Holder, JobSink, JobSource, Report, ToSink, ToSource};
 use crate::checkpoint::note::Note;
 use crate::checkpoint::objects;
 use crate::checkpoint::{Chain, Checkpoint, CheckpointStore, Writer};
@@ -37,14 +37,16 @@ impl Commit {
         sinks: &mut [JobSink],
         letters: Option<usize>,
     ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
-        if let Some(group) = Self::group(worker, sources, sinks, letters).await? {
-            return Ok((group, None));
-        }
-        let points = sinks.iter_mut().enumerate().filter(|(index, _)| Some(*index) != letters);
-        let point = points.filter_map(|(index, it)| Some((index, it.sink.commit_point()?))).next();
-        match point {
-            None => Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed)),
-            Some((index, point)) => {
+        match Self::holder(sources, sinks, letters).await? {
+            Holder::Group { transaction } => {
+                let group = Self::group(worker, &mut sources[0], sinks, transaction).await?;
+                Ok((group, None))
+            }
+            Holder::Chain => {
+                Chain::claim(store, writer).map(|(chain, committed)| (Self::Chain(chain), committed))
+            }
+            Holder::Sink(index) => {
+                let point = sinks[index].sink.commit_point().expect("it can hold the commit");
                 if let Some(name) = point.peek().await? {
                     objects::read(store.as_ref(), &name).map_err(elsewhere)?;
                 }
@@ -61,37 +63,50 @@ impl Commit {
         }
     }
 
-    /// Joins the group of the only source, where it is shared and no destination has a better claim.
-    async fn group(
-        worker: &str,
+    /// Who commits. Destinations that could carry a group's positions are asked for their cluster.
+    async fn holder(
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
         letters: Option<usize>,
-    ) -> Result<Option<Self>, Diagnostic> {
-        let [JobSource { name, source, .. }] = sources else { return Ok(None) };
-        let Some(shared) = source.shared() else { return Ok(None) };
-        if !sinks.iter_mut().all(|it| it.sink.sink().is_shareable()) {
-            return Ok(None);
+    ) -> Result<Holder, Diagnostic> {
+        let shared = match sources {
+            [JobSource { source, .. }] => source.shared(),
+            _ => None,
+        };
+        let cluster = shared.map(|shared| shared.membership().borrow().cluster.clone());
+        let mut candidates = Vec::with_capacity(sinks.len());
+        for (index, JobSink { sink, .. }) in sinks.iter_mut().enumerate() {
+            let is_beside = match (&cluster, sink.sink().offset_transaction()) {
+                (Some(cluster), Some(transaction)) => transaction.cluster().await? == *cluster,
+                _ => false,
+            };
+            candidates.push(Candidate {
+                is_shareable: sink.sink().is_shareable(),
+                is_beside,
+                can_hold: sink.can_hold_commit(),
+                takes_letters: Some(index) == letters,
+            });
         }
+        Ok(Holder::of(cluster.is_some(), &candidates))
+    }
+
+    /// Joins the group of the only source.
+    async fn group(
+        worker: &str,
+        JobSource { name, source, .. }: &mut JobSource,
+        sinks: &mut [JobSink],
+        transaction: Option<usize>,
+    ) -> Result<Self, Diagnostic> {
+        let shared = source.shared().expect("a group shares it");
         let (membership, note_max) = (shared.membership(), shared.note_max());
-        let mut transaction = None;
-        let mut candidates: Vec<(usize, &mut JobSink)> = sinks.iter_mut().enumerate().collect();
-        candidates.sort_by_key(|(index, _)| Some(*index) == letters);
-        for (index, JobSink { sink, .. }) in candidates {
-            let Some(candidate) = sink.sink().offset_transaction() else { continue };
-            if candidate.cluster().await? == membership.borrow().cluster {
-                // Open transactions of the predecessor are ended before the committed positions are read.
-                candidate.claim(worker, membership.clone()).await?;
-                transaction = Some(index);
-                break;
-            }
-        }
-        let holds = |(index, it): (usize, &JobSink)| Some(index) != letters && it.sink.can_hold_commit();
-        if transaction.is_none() && sinks.iter().enumerate().any(holds) {
-            return Ok(None);
+        if let Some(index) = transaction {
+            let transaction =
+                sinks[index].sink.sink().offset_transaction().expect("its cluster was asked for");
+            // Open transactions of the predecessor are ended before the committed positions are read.
+            transaction.claim(worker, membership.clone()).await?;
         }
         shared.join(worker).await?;
-        Ok(Some(Self::Group { source: name.clone(), transaction, membership, losses: 0, note_max }))
+        Ok(Self::Group { source: name.clone(), transaction, membership, losses: 0, note_max })
     }
 
     /// Whether the group gives the only source its positions, so that it is not opened at any.

@@ -13,6 +13,7 @@
 mod commit;
 mod coordinator;
 mod dead_letters;
+mod holder;
 mod lanes;
 mod merge;
 mod sink;
@@ -20,6 +21,7 @@ mod source;
 
 pub use coordinator::{Summary, run};
 pub use dead_letters::dead_letter_shape;
+pub use holder::{Candidate, Holder};
 
 use crate::checkpoint::{CheckpointStore, Writer};
 use crate::program::Program;

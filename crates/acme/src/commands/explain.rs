@@ -18,7 +18,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let mut pipeline = pipeline::load(&self.file)?;
-        let (holder, group) = (pipeline.holder(), pipeline.group());
+        let (holder, group) = (pipeline.holder().sink(), pipeline.group());
         print(&Text { pipeline: &pipeline, holder, group, out: String::new() }.whole());
         Ok(())
     }
