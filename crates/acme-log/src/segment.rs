@@ -248,7 +248,10 @@ impl Segment {
         }
         let beside = self.beside(&facts, index, &aborted);
         for (extension, content) in &beside.files {
-            if *extension != "txnindex" || !content.is_empty() {
+            if *extension == "txnindex" && content.is_empty() {
+                // There may be one from before a crash.
+                let _ = disk.remove(&self.sibling(extension));
+            } else {
                 crate::disk::replace(disk, &self.sibling(extension), content)?;
             }
         }

@@ -57,10 +57,15 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(shared) = lock(&self.shared).take() {
+        let shared = lock(&self.shared).take();
+        if let Some(shared) = &shared {
             shared.queue.close();
         }
         self.stop();
+        if let Some(shared) = &shared {
+            // What waits there would hold the log.
+            drop(shared.queue.drain());
+        }
     }
 }
 

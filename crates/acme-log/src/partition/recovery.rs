@@ -119,7 +119,9 @@ impl Recovery<'_> {
         let disk = &*self.shared.options.disk;
         let start = self.point.log_start;
         // A segment ends where the next one begins.
-        let dead = bases.iter().skip(1).take_while(|next| **next <= start).count();
+        // What they tell of producers is in a snapshot, if their removal had begun.
+        let known = snapshot::latest(disk, self.dir, i64::MAX)?.map_or(0, |(offset, _)| offset);
+        let dead = bases.iter().skip(1).take_while(|next| **next <= start.min(known)).count();
         for base in &bases[..dead] {
             // Its removal was under way.
             let segment = Segment::new(&self.shared.files, self.dir, *base);

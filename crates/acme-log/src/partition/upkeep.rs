@@ -53,6 +53,7 @@ impl Partition {
         let settings = self.settings();
         // What the disk refuses is tried again the next time.
         let _ = self.seal();
+        let _ = self.clear();
         if settings.delete {
             let _ = self.retain(&settings);
         }
@@ -156,8 +157,9 @@ impl Partition {
 
     /// Moves the log's start, durably, before anything is removed.
     fn start_at(&self, offset: i64) -> io::Result<()> {
-        // What is removed tells no producer's state any more: a snapshot does.
-        self.seal_synced()?;
+        if self.segments().get(1).is_some_and(|second| second.base <= offset) {
+            self.remember_producers()?;
+        }
         {
             let mut checkpoint = lock(&self.shared.checkpoint);
             let mut point = *lock(&self.point);
@@ -175,6 +177,31 @@ impl Partition {
         head.log_start = head.log_start.max(offset);
         self.advance(&mut head);
         Ok(())
+    }
+
+    /// Removes what a deletion has left before the log's start.
+    fn clear(&self) -> io::Result<()> {
+        let _upkeep = lock(&self.upkeep);
+        let start = self.marks().log_start;
+        if self.segments().get(1).is_some_and(|second| second.base <= start) {
+            self.remember_producers()?;
+            self.remove_dead()?;
+        }
+        Ok(())
+    }
+
+    /// Before batches are removed: what they tell of producers is in a snapshot.
+    fn remember_producers(&self) -> io::Result<()> {
+        let (end, producers) = {
+            let head = lock(&self.head);
+            (head.end, head.producers.encode())
+        };
+        self.sync();
+        if self.marks().synced < end {
+            return Err(io::Error::other("what was appended could not be synced"));
+        }
+        snapshot::write(self.disk(), &self.dir, end, &producers)?;
+        self.disk().sync_dir(&self.dir)
     }
 
     /// Removes the segments that lie wholly before the log's start.
