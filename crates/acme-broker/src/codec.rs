@@ -141,6 +141,7 @@ impl Writer {
     }
 
     /// For the content of a tagged field.
+    #[cfg(test)]
     pub(crate) fn content() -> Self {
         Self { out: BytesMut::new(), flexible: true }
     }

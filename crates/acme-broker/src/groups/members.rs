@@ -35,12 +35,10 @@ impl Groups {
         let (member_id, unknown) = (join.member_id.clone(), join.member_id.is_empty());
         let now = self.now();
         let found = self.with(id, unknown, |slot| {
-            if let Err(error) = self.as_classic(id, slot) {
-                return Err(classic::join_error(&join.member_id, error));
-            }
+            self.as_classic(id, slot)?;
             let token = self.waiter(slot, Waiter::Join(to));
             let Kind::Classic(group) = &mut slot.kind else {
-                return Err(classic::join_error(&join.member_id, Code::InconsistentGroupProtocol));
+                return Err(Code::InconsistentGroupProtocol);
             };
             let is_new = group.since_ms < 0 && group.state == State::Empty;
             let mut effects = group.join(join, token, now);
@@ -53,7 +51,7 @@ impl Groups {
         });
         match found {
             None => classic::join_error(&member_id, Code::UnknownMemberId),
-            Some(Err(refused)) => refused,
+            Some(Err(error)) => classic::join_error(&member_id, error),
             Some(Ok(())) => answer
                 .await
                 .unwrap_or_else(|_| classic::join_error(&member_id, Code::CoordinatorNotAvailable)),

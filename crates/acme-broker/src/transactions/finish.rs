@@ -98,10 +98,12 @@ impl Transactions {
 
 struct Retry;
 
+/// Work, and what has come of it.
+type Begun<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
+
 /// Waits for all of them at once.
 async fn together<F: Future>(work: Vec<F>) -> Vec<F::Output> {
-    let mut work: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        work.into_iter().map(|future| (Box::pin(future), None)).collect();
+    let mut work: Vec<Begun<F>> = work.into_iter().map(|future| (Box::pin(future), None)).collect();
     poll_fn(|context| {
         let mut pending = false;
         for (future, output) in &mut work {

@@ -189,11 +189,11 @@ async fn offsets_are_committed_fetched_and_deleted_in_every_version() {
         let asked = m::offset_fetch_request::OffsetFetchRequestGroup::default()
             .with_group_id(group("g"))
             .with_topics(Some(vec![topics]));
-        m::OffsetFetchRequest::default()
-            .with_group_id(until(version, 7, group("g")))
-            .with_topics(if version <= 7 { Some(vec![of]) } else { None })
-            .with_groups(since(version, 8, vec![asked]))
-            .with_require_stable(version >= 7)
+        let request = m::OffsetFetchRequest::default().with_require_stable(version >= 7);
+        if version >= 8 {
+            return request.with_groups(vec![asked]);
+        }
+        request.with_group_id(group("g")).with_topics(Some(vec![of]))
     })
     .await
     {
@@ -311,7 +311,10 @@ async fn transactions_are_begun_and_ended_in_every_version() {
         assert_eq!((answer.error_code, answer.producer_epoch), (0, version), "each start has the next epoch");
     }
     let mut wire = server.wire().await;
-    let none = m::InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    let none = m::InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
     let first = wire.ask(&none, 5).await;
     let second = wire.ask(&none, 5).await;
     assert!(second.producer_id.0 > first.producer_id.0);

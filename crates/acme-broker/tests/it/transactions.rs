@@ -76,6 +76,7 @@ async fn records_and_offsets_take_effect_together_or_not_at_all() {
         if round % 2 == 0 {
             producer.commit().await.unwrap();
         } else {
+            producer.flush().await.unwrap();
             producer.abort().await.unwrap();
         }
         let expected = round / 2 * 2;
@@ -153,7 +154,10 @@ async fn kafkas_tools_list_describe_and_abort_transactions() {
     write(&mut open, 0..10).await;
     open.flush().await.unwrap();
     let tool = |arguments: &[&str]| {
-        kafka::tool("org.apache.kafka.tools.TransactionsCommand", arguments, &server.bootstrap()).unwrap()
+        // This tool wants the address in front of what it is to do.
+        let bootstrap = server.bootstrap();
+        let all = [&["--bootstrap-server", &bootstrap], arguments].concat();
+        kafka::tool("org.apache.kafka.tools.TransactionsCommand", &all, &bootstrap).unwrap()
     };
     let listed = shown(&run(tool(&["list"]), "").await);
     assert!(listed.lines().any(|line| line.starts_with("open") && line.contains("Ongoing")), "{listed}");

@@ -30,7 +30,7 @@ impl Group {
     pub(crate) fn join(&mut self, join: Join, token: Token, now: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
         if !self.has_room_for(&join.member_id) {
-            self.remove(&join.member_id.clone(), ResponseError::UnknownMemberId, &mut effects);
+            self.remove(&join.member_id, ResponseError::UnknownMemberId, &mut effects);
             effects.push(Effect::Joined(token, join_error("", ResponseError::GroupMaxSizeReached)));
         } else if !self.knows_protocols(&join) {
             let error = ResponseError::InconsistentGroupProtocol;
@@ -120,11 +120,11 @@ impl Group {
         let leads = self.leader.as_deref() == Some(&id);
         match self.state {
             State::Empty => {
-                effects.push(Effect::Joined(token, join_error(&id, ResponseError::UnknownMemberId)))
+                effects.push(Effect::Joined(token, join_error(&id, ResponseError::UnknownMemberId)));
             }
             // It has not got the answer: the generation is told again.
             State::CompletingRebalance if same => {
-                effects.push(Effect::Joined(token, self.joined(&id, leads)))
+                effects.push(Effect::Joined(token, self.joined(&id, leads)));
             }
             State::Stable if same && !leads => effects.push(Effect::Joined(token, self.joined(&id, false))),
             _ => {
