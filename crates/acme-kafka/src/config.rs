@@ -204,8 +204,30 @@ pub enum ScramHash {
     Sha512,
 }
 
-/// What [`TokenProvider::token`] returns: a token, or a sentence that says why there is none.
-pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = std::result::Result<Secret, String>> + Send + 'a>>;
+/// What [`TokenProvider::token`] returns.
+pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = std::result::Result<Secret, TokenFault>> + Send + 'a>>;
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFault {
+    /// A sentence without secrets.
+    pub reason: String,
+    /// There may be one soon: it is asked for again.
+    pub is_passing: bool,
+}
+
+impl TokenFault {
+    /// One that may be over soon.
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_passing: true }
+    }
+}
+
+impl From<String> for TokenFault {
+    fn from(reason: String) -> Self {
+        Self { reason, is_passing: false }
+    }
+}
 
 /// Gives out tokens for OAUTHBEARER. It should cache them: it is asked at each new connection.
 pub trait TokenProvider: Send + Sync + fmt::Debug {

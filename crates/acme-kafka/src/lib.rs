@@ -23,6 +23,7 @@ pub mod offsets;
 pub mod produce;
 pub mod properties;
 mod signal;
+mod token;
 mod wire;
 pub mod world;
 

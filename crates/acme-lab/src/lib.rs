@@ -13,6 +13,7 @@ pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
 pub mod http;
+mod java;
 pub mod kafka;
 mod netns;
 pub mod postgres;
@@ -36,5 +37,6 @@ pub fn install_all() -> Result<()> {
     kafka::install(kafka::VERSION)?;
     kafka::install(kafka::OLD_VERSION)?;
     kafka::install_kcat()?;
+    rdkafka::install_python()?;
     postgres::install_all()
 }

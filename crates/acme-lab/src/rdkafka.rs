@@ -1,4 +1,5 @@
-//! `rdkafka_performance`, librdkafka's own measure of itself, built from the source that the crate `rdkafka-sys` carries.
+//! librdkafka: its own measure of itself, `rdkafka_performance`, built from the source that the crate `rdkafka-sys` carries; and
+//! its Python package, which carries a library of its own, for programs that let it do more than `kcat` can be told.
 
 use crate::process::once;
 use crate::{run, without_cargo};
@@ -10,6 +11,27 @@ use std::process::Command;
 pub const VERSION: &str = "2.12.1";
 /// The crate with its source.
 const CRATE: &str = "4.10.0";
+
+/// The version of the Python package `confluent-kafka`; its librdkafka is of the same series.
+const PACKAGE: &str = "2.16.1";
+
+/// Installs the Python package where it is absent.
+pub fn install_python() -> Result<PathBuf> {
+    once(&format!("rdkafka-python-{PACKAGE}"), |into| {
+        let package = format!("confluent-kafka=={PACKAGE}");
+        let arguments =
+            ["-m", "pip", "-q", "install", "--no-deps", "--only-binary", ":all:", &package, "--target"];
+        run(Command::new("python3").args(arguments).arg(into)).map(drop)
+    })
+}
+
+/// A command that runs a Python program with the package `confluent_kafka` at hand.
+pub fn python(program: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new("python3");
+    // Unbuffered: what the program prints is waited for.
+    command.args(["-u", "-c", program]).args(arguments).env("PYTHONPATH", install_python()?);
+    Ok(command)
+}
 
 /// The program, built the first time.
 pub fn performance() -> Result<PathBuf> {

@@ -1,14 +1,17 @@
 //! Kafka Streams with a filter: a peer of the benchmarks.
 
-use crate::{elasticsearch::java_old, kafka, process::once, run};
-use anyhow::{Context, Result};
-use std::path::Path;
+use crate::java::Program;
+use crate::{kafka, process::once};
+use anyhow::Result;
 use std::process::Command;
 
-/// What the jars are resolved from.
-const PROJECT: &str = include_str!("streams/pom.xml");
 /// Filters a topic into another.
-const RUNNER: &str = include_str!("streams/FilterTopic.java");
+const PROGRAM: Program = Program {
+    class: "FilterTopic",
+    source: include_str!("streams/FilterTopic.java"),
+    project: include_str!("streams/pom.xml"),
+    version: kafka::VERSION,
+};
 
 /// A command that copies the records of one topic to another whose member `field` is the text `value`, or any with `*`; ends
 /// behind `count` records, and prints the milliseconds since its start. Downloads what it needs the first time.
@@ -19,29 +22,8 @@ pub fn filter(
     (field, value): (&str, &str),
     threads: usize,
 ) -> Result<Command> {
-    let home = once(&format!("streams-{}", kafka::VERSION), install)?;
-    let mut command = Command::new(java_old()?.join("bin/java"));
-    command
-        .args(["-Xmx768m", "-XX:+UseG1GC", "-cp"])
-        .arg(format!("{}:{}", home.display(), home.join("lib/*").display()))
-        .args(["FilterTopic", bootstrap, from, to, &count.to_string(), field, value, &threads.to_string()]);
+    let home = once(&format!("streams-{}", PROGRAM.version), |into| PROGRAM.install(into))?;
+    let mut command = PROGRAM.command(&home, &["-Xmx768m", "-XX:+UseG1GC"])?;
+    command.args([bootstrap, from, to, &count.to_string(), field, value, &threads.to_string()]);
     Ok(command)
-}
-
-fn install(into: &Path) -> Result<()> {
-    let (project, source, jars) = (into.join("pom.xml"), into.join("FilterTopic.java"), into.join("lib"));
-    std::fs::write(&project, PROJECT)?;
-    std::fs::write(&source, RUNNER)?;
-    run(Command::new("mvn")
-        .args(["-B", "-q", "-f"])
-        .arg(&project)
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .args([format!("-Dv={}", kafka::VERSION), format!("-DoutputDirectory={}", jars.display())]))?;
-    run(Command::new(java_old()?.join("bin/javac"))
-        .args(["-nowarn", "-cp"])
-        .arg(jars.join("*"))
-        .arg("-d")
-        .args([into, &source]))
-    .map(drop)
-    .context("the filter of Kafka Streams does not compile")
 }

@@ -91,8 +91,9 @@ impl Client {
         };
         let key = (CoordinatorKind::Group, group);
         let timeout = self.config().request_timeout;
-        let response =
-            self.send_to_coordinator_at(key, Purpose::Control, &request, timeout, DEAD, code).await?;
+        let response = self
+            .send_to_coordinator_at(key, Purpose::Control, &request, (timeout, DEAD), code, |_| {})
+            .await?;
         let Some(described) = response.groups.first() else { return Ok(Rights(Rights::UNKNOWN)) };
         // One of the protocol of KIP-848 is not described so.
         if described.error_code == ErrorCode::GROUP_ID_NOT_FOUND.0 {

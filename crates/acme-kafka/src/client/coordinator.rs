@@ -95,10 +95,11 @@ impl Client {
         timeout: Duration,
         code: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response> {
-        self.send_to_coordinator_at((kind, key), purpose, request, timeout, i16::MAX, code).await
+        self.send_to_coordinator_at((kind, key), purpose, request, (timeout, i16::MAX), code, |_| {}).await
     }
 
-    /// The same in a version of at most `version_max`, where a newer one would mean something else.
+    /// The same in a version of at most `version_max`, where a newer one would mean something else. `failed` hears why a
+    /// try had no answer: the request may have arrived, or may arrive yet.
     ///
     /// # Errors
     /// As [`Client::send_to_coordinator`].
@@ -107,9 +108,9 @@ impl Client {
         (kind, key): (CoordinatorKind, &str),
         purpose: Purpose,
         request: &R,
-        timeout: Duration,
-        version_max: i16,
+        (timeout, version_max): (Duration, i16),
         code: impl Fn(&R::Response) -> ErrorCode,
+        mut failed: impl FnMut(&Error),
     ) -> Result<R::Response> {
         let mut tries = self.tries();
         loop {
@@ -127,7 +128,10 @@ impl Client {
                     }
                     _ => return Ok(response),
                 },
-                Err(error) => error,
+                Err(error) => {
+                    failed(&error);
+                    error
+                }
             };
             if error.class() == Class::Refresh {
                 self.forget_coordinator(kind, key);

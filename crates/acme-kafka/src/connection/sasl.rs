@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::scram::Scram;
-use crate::config::{Config, Sasl};
+use crate::config::{Config, Sasl, TokenFault};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::{Frame, Reader, Short, text};
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub(super) async fn log_in(connection: &mut Connection, config: &Config) -> Resu
             lifetime
         }
         Sasl::OauthBearer { token, extensions } => {
-            let token = token.token().await.map_err(|reason| denied(connection, reason))?;
+            let token = token.token().await.map_err(|fault| without_token(connection, fault))?;
             let extensions: String =
                 extensions.iter().map(|(name, value)| format!("\u{1}{name}={value}")).collect();
             let message = format!("n,,\u{1}auth=Bearer {}{extensions}\u{1}\u{1}", token.reveal());
@@ -47,6 +47,17 @@ pub(super) async fn log_in(connection: &mut Connection, config: &Config) -> Resu
     connection.expires = (lifetime > 0)
         .then(|| config.world.now() + Duration::from_millis(u64::try_from(lifetime).unwrap_or(0) / 100 * 85));
     Ok(())
+}
+
+/// Without a token there is no login, now or ever.
+fn without_token(connection: &Connection, fault: TokenFault) -> Error {
+    match fault.is_passing {
+        false => denied(connection, fault.reason),
+        true => Error::Io {
+            broker: connection.address().to_owned(),
+            reason: format!("no token for the login: {}", fault.reason),
+        },
+    }
 }
 
 fn denied(connection: &Connection, reason: impl Into<String>) -> Error {

@@ -5,7 +5,7 @@
 //! With the others, everything is given back before each join.
 
 use super::assign::{Assignor, Joined, assign};
-use super::member::{Shared, farewell, sleep_until};
+use super::member::Shared;
 use super::protocol::{Subscription as Brought, decode_assignment, encode_assignment};
 use super::{MemberOptions, Subscription, millis};
 use crate::client::{Client, CoordinatorKind, Purpose, TopicPartition};
@@ -94,7 +94,7 @@ impl Task {
             if let Err(error) = self.recover(error) {
                 break self.shared.fail(error);
             }
-            let _ = self.shared.attend(tokio::time::sleep(PAUSE)).await;
+            self.shared.pause(PAUSE).await;
         }
         self.client.release(self.purpose);
     }
@@ -117,8 +117,8 @@ impl Task {
     }
 
     fn may_retry(&mut self, error: &Error) -> bool {
-        let since = *self.failing.get_or_insert_with(Instant::now);
-        error.class().is_transient() && since.elapsed() < self.options.patience
+        let since = *self.failing.get_or_insert(self.client.world().now());
+        error.class().is_transient() && self.client.world().since(since) < self.options.patience
     }
 
     fn leave_generation(&mut self) {
@@ -134,7 +134,7 @@ impl Task {
         let Some(joined) = self.join().await? else { return Ok(Turn::Leave) };
         let Some(target) = self.sync(&joined).await? else { return Ok(Turn::Leave) };
         let identity = (self.member_id.clone(), self.generation);
-        self.shared.aim(target.clone(), identity, self.options.revoked_until());
+        self.shared.aim(target.clone(), identity, self.options.revoked_within());
         let Some(gaps) = self.shared.clone().attend(self.has_gaps()).await else { return Ok(Turn::Leave) };
         self.is_new = false;
         let moving = gaps || !self.claimed.is_subset(&target);
@@ -148,7 +148,7 @@ impl Task {
             return false;
         }
         // A rebalance that is not needed does no harm.
-        let found = tokio::time::timeout(self.options.heartbeat_interval, self.find_gaps()).await;
+        let found = self.client.world().timeout(self.options.heartbeat_interval, self.find_gaps()).await;
         !matches!(found, Ok(Ok(false)))
     }
 
@@ -173,7 +173,7 @@ impl Task {
 
     /// Gives everything back before a join.
     async fn let_go(&mut self) -> Result<Turn> {
-        self.shared.aim_at_nothing(self.options.revoked_until());
+        self.shared.aim_at_nothing(self.options.revoked_within());
         if self.shared.is_settled() {
             return Ok(Turn::Again);
         }
@@ -303,8 +303,8 @@ impl Task {
     /// is being given back, a rebalance is what we are waiting for and ends nothing.
     async fn stay(&mut self, ends: impl Fn(&Shared) -> bool, giving_back: bool) -> Result<Turn> {
         let interval = self.options.heartbeat_interval;
-        let mut beat = Instant::now() + if giving_back { Duration::ZERO } else { interval };
-        let mut look = Instant::now() + self.options.metadata_interval;
+        let mut beat = self.now() + if giving_back { Duration::ZERO } else { interval };
+        let mut look = self.now() + self.options.metadata_interval;
         loop {
             self.shared.expire();
             if self.shared.is_leaving() {
@@ -313,7 +313,7 @@ impl Task {
             if ends(&self.shared) {
                 return Ok(Turn::Again);
             }
-            let now = Instant::now();
+            let now = self.now();
             if now >= beat && self.generation >= 0 {
                 beat = now + interval;
                 match self.heartbeat().await {
@@ -326,7 +326,7 @@ impl Task {
                     }
                     Err(error) if self.may_retry(&error) => {
                         self.client.forget_coordinator(CoordinatorKind::Group, &self.options.group);
-                        beat = Instant::now() + PAUSE.min(interval);
+                        beat = self.now() + PAUSE.min(interval);
                     }
                     Err(error) => return Err(error),
                 }
@@ -335,17 +335,14 @@ impl Task {
             if now >= look && !giving_back {
                 look = now + self.options.metadata_interval;
                 // What takes longer than a heartbeat can wait is looked at next time.
-                let changed = tokio::time::timeout(interval, self.has_changed()).await;
+                let changed = self.client.world().timeout(interval, self.has_changed()).await;
                 if matches!(changed, Ok(Ok(true))) {
                     return Ok(Turn::Again);
                 }
                 continue;
             }
             let next = [Some(beat), Some(look), self.shared.deadline()].into_iter().flatten().min();
-            tokio::select! {
-                () = self.shared.work.notified() => {}
-                () = sleep_until(next) => {}
-            }
+            self.shared.rest(next).await;
         }
     }
 
@@ -368,7 +365,7 @@ impl Task {
             .with_group_instance_id(self.instance());
         let what = || format!("heartbeat of group {}", self.options.group);
         let timeout = (self.options.session_timeout / 2).max(Duration::from_secs(1));
-        let response = tokio::time::timeout(timeout, self.send(&request, timeout)).await;
+        let response = self.client.world().timeout(timeout, self.send(&request, timeout)).await;
         let response = response.map_err(|_| Error::Timeout { what: what(), after: timeout })??;
         ErrorCode(response.error_code).check(what)
     }
@@ -383,13 +380,17 @@ impl Task {
         let member = member.with_group_instance_id(self.instance());
         let member = member.with_reason(Some(text("the member has ended")));
         let request = LeaveGroupRequest::default().with_group_id(self.group()).with_members(vec![member]);
-        farewell(self.send(&request, MARGIN)).await;
+        self.shared.farewell(self.send(&request, MARGIN)).await;
     }
 
     /// One try: what a failure means depends on the request.
     async fn send<R: Request>(&self, request: &R, timeout: Duration) -> Result<R::Response> {
         let key = (CoordinatorKind::Group, self.options.group.as_str());
         self.client.send_once_to_coordinator(key, self.purpose, request, timeout).await
+    }
+
+    fn now(&self) -> Instant {
+        self.client.world().now()
     }
 
     fn group(&self) -> GroupId {

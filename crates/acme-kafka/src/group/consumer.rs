@@ -4,18 +4,18 @@
 //! The coordinator moves a partition only when its holder reports that it no longer has it. So what a member reports is
 //! what it was assigned and has not let go of, and it reports at once whenever that changes.
 
-use super::member::{Shared, farewell, sleep_until};
+use super::member::Shared;
 use super::{MemberOptions, Protocol, Subscription, millis};
 use crate::client::{Client, CoordinatorKind, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::wire::text;
+use crate::world::World;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment;
 use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupId, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl Task {
             options: options.clone(),
             shared: shared.clone(),
             purpose: Purpose::Coordinator(client.unique()),
-            member_id: random_id(),
+            member_id: random_id(client.world()),
             epoch: JOINING,
             interval: INTERVAL,
             topics: BTreeSet::new(),
@@ -86,17 +86,17 @@ impl Task {
 
     /// Returns when the owner leaves.
     async fn live(&mut self) -> Result<()> {
-        let mut beat = Instant::now();
-        let mut look = Instant::now();
+        let mut beat = self.now();
+        let mut look = beat;
         loop {
             self.shared.expire();
             if self.shared.is_leaving() {
                 return Ok(());
             }
-            let now = Instant::now();
+            let now = self.now();
             if now >= look {
                 let pause = if self.look().await? { self.options.metadata_interval } else { PAUSE };
-                look = Instant::now() + pause;
+                look = self.now() + pause;
                 continue;
             }
             // Nobody joins without topics: with a pattern there may be none yet.
@@ -109,21 +109,18 @@ impl Task {
                         PAUSE
                     }
                 };
-                beat = Instant::now() + pause;
+                beat = self.now() + pause;
                 if pause == PAUSE {
-                    let _ = self.shared.attend(tokio::time::sleep(PAUSE)).await;
+                    self.shared.pause(PAUSE).await;
                 }
                 if self.unresolved {
-                    look = Instant::now();
+                    look = self.now();
                 }
                 continue;
             }
             let joined = (self.epoch > JOINING).then_some(beat);
             let next = [joined, Some(look), self.shared.deadline()].into_iter().flatten().min();
-            tokio::select! {
-                () = self.shared.work.notified() => {}
-                () = sleep_until(next) => {}
-            }
+            self.shared.rest(next).await;
         }
     }
 
@@ -149,7 +146,7 @@ impl Task {
                 }
             })
         };
-        let found = tokio::time::timeout(LOOK, work).await;
+        let found = self.client.world().timeout(LOOK, work).await;
         let late = |_| Err(Error::Timeout { what: "metadata for a group".into(), after: LOOK });
         let (topics, known) = match found.unwrap_or_else(late) {
             Ok(found) => found,
@@ -263,7 +260,7 @@ impl Task {
             }
         }
         let identity = (self.member_id.clone(), self.epoch);
-        self.shared.aim(target, identity, self.options.revoked_until());
+        self.shared.aim(target, identity, self.options.revoked_within());
     }
 
     /// What a failure means for the membership.
@@ -286,15 +283,15 @@ impl Task {
     }
 
     fn may_retry(&mut self, error: &Error) -> bool {
-        let since = *self.failing.get_or_insert_with(Instant::now);
-        error.class().is_transient() && since.elapsed() < self.options.patience
+        let since = *self.failing.get_or_insert(self.client.world().now());
+        error.class().is_transient() && self.client.world().since(since) < self.options.patience
     }
 
     async fn leave(&mut self) {
         if self.epoch > JOINING {
             self.epoch = if self.shared.is_leaving_for_good() { LEAVING } else { AWAY_FOR_A_WHILE };
             let request = self.bare().with_rebalance_timeout_ms(-1);
-            farewell(self.send(&request)).await;
+            self.shared.farewell(self.send(&request)).await;
         }
     }
 
@@ -302,9 +299,12 @@ impl Task {
         let key = (CoordinatorKind::Group, self.options.group.as_str());
         let answer = self.client.send_once_to_coordinator(key, self.purpose, request, ANSWER);
         let what = || format!("heartbeat of group {}", self.options.group);
-        tokio::time::timeout(ANSWER, answer)
-            .await
-            .map_err(|_| Error::Timeout { what: what(), after: ANSWER })?
+        let answer = self.client.world().timeout(ANSWER, answer).await;
+        answer.map_err(|_| Error::Timeout { what: what(), after: ANSWER })?
+    }
+
+    fn now(&self) -> Instant {
+        self.client.world().now()
     }
 }
 
@@ -324,8 +324,6 @@ fn by_topic(assignment: Assignment) -> BTreeMap<Uuid, Vec<i32>> {
 }
 
 /// An id that no other member has (KIP-1082: the member chooses).
-fn random_id() -> String {
-    // The keys of a RandomState are the standard library's random numbers.
-    let half = || RandomState::new().build_hasher().finish();
-    Uuid::from_u64_pair(half(), half()).to_string()
+fn random_id(world: &World) -> String {
+    Uuid::from_u64_pair(world.chance(), world.chance()).to_string()
 }

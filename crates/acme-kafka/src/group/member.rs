@@ -4,11 +4,13 @@ use super::ownership::{Change, Ownership};
 use super::{GroupMetadata, MemberOptions, OffsetAndMetadata, Protocol, classic, consumer};
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
+use crate::signal::{Signal, Watch};
+use crate::world::World;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -66,7 +68,7 @@ impl Member {
     #[must_use]
     pub fn join(client: &Client, options: MemberOptions) -> Self {
         let options = Arc::new(options);
-        let shared = Arc::new(Shared::new(&options));
+        let shared = Arc::new(Shared::new(client.world()));
         let task = match &options.protocol {
             Protocol::Classic(assignors) => {
                 let task = classic::Task::new(client, &options, &shared, assignors);
@@ -84,13 +86,12 @@ impl Member {
     /// Why the member is in no group any more and will not be again: fenced by a member of the same name, refused, or
     /// no coordinator could be reached for [`MemberOptions::patience`]. Everything it had was [`Event::Lost`] before.
     pub async fn event(&self) -> Result<Event> {
-        let mut changed = self.shared.changed.subscribe();
+        let mut changed = self.shared.changed.watch();
         loop {
             if let Some(event) = self.shared.next()? {
                 return Ok(event);
             }
-            // The sender lives as long as `self`.
-            let _ = changed.changed().await;
+            changed.changed().await;
         }
     }
 
@@ -105,7 +106,7 @@ impl Member {
     #[must_use]
     pub fn identities(&self) -> Identities {
         let (shared, options) = (self.shared.clone(), self.options.clone());
-        let changed = shared.changed.subscribe();
+        let changed = shared.changed.watch();
         Identities { shared, options, changed }
     }
 
@@ -122,11 +123,12 @@ impl Member {
     /// What the coordinator says; ILLEGAL_GENERATION, STALE_MEMBER_EPOCH or UNKNOWN_MEMBER_ID mean that a partition is
     /// no longer ours and nothing was committed.
     pub async fn commit(&self, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
-        let mut changed = self.shared.changed.subscribe();
+        let mut changed = self.shared.changed.watch();
         let losses = self.shared.lock().losses;
         let not_ours = || Error::broker(ErrorCode::UNKNOWN_MEMBER_ID, self.what());
         let mut identity = self.identity().ok_or_else(not_ours)?;
-        let until = Instant::now() + self.client.config().operation_timeout;
+        let world = self.client.world();
+        let until = world.now() + self.client.config().operation_timeout;
         loop {
             if !self.shared.lock().has(offsets.iter().map(|(partition, _)| partition)) {
                 return Err(not_ours());
@@ -150,7 +152,7 @@ impl Member {
                     _ if self.shared.lock().losses != losses => return Err(error),
                     _ => {}
                 }
-                if tokio::time::timeout_at(until, changed.changed()).await.is_err() {
+                if world.timeout_at(until, changed.changed()).await.is_err() {
                     return Err(error);
                 }
             };
@@ -172,7 +174,7 @@ impl Member {
         self.shared.work.notify_one();
         if let Some(task) = self.task.take() {
             // After that the coordinator notices by itself.
-            let _ = tokio::time::timeout(2 * FAREWELL, task).await;
+            let _ = self.client.world().timeout(2 * FAREWELL, task).await;
         }
     }
 }
@@ -198,7 +200,7 @@ impl fmt::Debug for Member {
 pub struct Identities {
     shared: Arc<Shared>,
     options: Arc<MemberOptions>,
-    changed: watch::Receiver<u64>,
+    changed: Watch,
 }
 
 impl Identities {
@@ -210,8 +212,7 @@ impl Identities {
 
     /// Waits until something may have changed; as whom to commit now.
     pub async fn next(&mut self) -> Option<GroupMetadata> {
-        // The sender lives in what we share.
-        let _ = self.changed.changed().await;
+        self.changed.changed().await;
         self.shared.identity(&self.options)
     }
 }
@@ -225,10 +226,11 @@ impl fmt::Debug for Identities {
 /// What the handle and the task both know.
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Counts changes that the owner may want to see.
-    changed: watch::Sender<u64>,
+    /// There are changes that the owner may want to see.
+    changed: Signal,
     /// Wakes the task.
     pub(super) work: Notify,
+    world: World,
 }
 
 #[derive(Default)]
@@ -252,8 +254,9 @@ impl State {
 }
 
 impl Shared {
-    fn new(_: &MemberOptions) -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(0), work: Notify::new() }
+    fn new(world: &World) -> Self {
+        let world = world.clone();
+        Self { state: Mutex::default(), changed: Signal::default(), work: Notify::new(), world }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -268,7 +271,7 @@ impl Shared {
 
     /// Lets owner and task look again.
     fn touch(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        self.changed.raise();
         self.work.notify_one();
     }
 
@@ -285,8 +288,9 @@ impl Shared {
         Ok(Some(event))
     }
 
-    /// The coordinator has decided, in this generation.
-    pub(super) fn aim(&self, target: BTreeSet<TopicPartition>, identity: (String, i32), until: Instant) {
+    /// The coordinator has decided, in this generation. What is to be given back is lost after this time.
+    pub(super) fn aim(&self, target: BTreeSet<TopicPartition>, identity: (String, i32), within: Duration) {
+        let until = self.world.now() + within;
         {
             let mut state = self.lock();
             state.ownership.aim(target, until);
@@ -296,7 +300,8 @@ impl Shared {
     }
 
     /// Everything is wanted back before the member may join again.
-    pub(super) fn aim_at_nothing(&self, until: Instant) {
+    pub(super) fn aim_at_nothing(&self, within: Duration) {
+        let until = self.world.now() + within;
         self.lock().ownership.aim(BTreeSet::new(), until);
         self.touch();
     }
@@ -331,7 +336,7 @@ impl Shared {
     pub(super) fn expire(&self) {
         let late = {
             let mut state = self.lock();
-            let late = state.ownership.expire(Instant::now());
+            let late = state.ownership.expire(self.world.now());
             state.losses += u64::from(late);
             late
         };
@@ -373,23 +378,38 @@ impl Shared {
             self.expire();
             let deadline = self.deadline();
             tokio::select! {
+                biased;
                 answer = &mut answer => return Some(answer),
                 () = self.work.notified() => {}
-                () = sleep_until(deadline) => {}
+                () = self.sleep_until(deadline) => {}
             }
         }
     }
-}
 
-/// Sleeps until then, or for ever.
-pub(super) async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+    /// Lets time pass, and does meanwhile what the owner asks for.
+    pub(super) async fn pause(&self, time: Duration) {
+        let _ = self.attend(self.world.sleep(time)).await;
     }
-}
 
-/// Says goodbye, within a bound: who hears nothing notices by itself.
-pub(super) async fn farewell<T>(message: impl Future<Output = Result<T>>) {
-    let _ = tokio::time::timeout(FAREWELL, message).await;
+    /// Waits until something is to be done, at the latest until then.
+    pub(super) async fn rest(&self, until: Option<Instant>) {
+        tokio::select! {
+            biased;
+            () = self.work.notified() => {}
+            () = self.sleep_until(until) => {}
+        }
+    }
+
+    /// Sleeps until then, or for ever.
+    async fn sleep_until(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.world.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Says goodbye, within a bound: who hears nothing notices by itself.
+    pub(super) async fn farewell<T>(&self, message: impl Future<Output = Result<T>>) {
+        let _ = self.world.timeout(FAREWELL, message).await;
+    }
 }

@@ -135,9 +135,9 @@ impl MemberOptions {
         }
     }
 
-    /// When the owner must have given back what it is asked for now.
-    fn revoked_until(&self) -> tokio::time::Instant {
-        tokio::time::Instant::now() + self.rebalance_timeout.mul_f64(0.9)
+    /// How long the owner has to give back what it is asked for.
+    fn revoked_within(&self) -> Duration {
+        self.rebalance_timeout.mul_f64(0.9)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Two dialects. Before KIP-890's second part (`transaction.version` below 2) partitions and groups are announced
 //! before they are written to, and the epoch stays; after it the brokers add what they see, and each end raises the
-//! epoch.
+//! epoch. Where the epoch stays, a request without an answer may arrive in a later transaction and move its offsets or end
+//! it: after such a one the producer takes a new epoch (KIP-360) before it goes on.
 
 use super::identity::{Transactional, init_producer};
 use super::{Delivery, Producer};
@@ -50,6 +51,10 @@ pub(super) struct Transaction {
     has_offsets: bool,
     /// The coordinator was told something, and may know of the transaction whatever it answered.
     asked: bool,
+    /// A request of this epoch had no answer, in the dialect in which the epoch stays: it may arrive yet.
+    unanswered: bool,
+    /// The same of a transaction that has ended: a new epoch is due.
+    stale: bool,
 }
 
 impl Transaction {
@@ -64,7 +69,16 @@ impl Transaction {
                 && connection.version::<EndTxnRequest>()? > END_OLD;
             state = State::Ready;
         }
-        Ok(Self { state, implicit, purpose, registered: BTreeSet::new(), has_offsets: false, asked: false })
+        Ok(Self {
+            state,
+            implicit,
+            purpose,
+            registered: BTreeSet::new(),
+            has_offsets: false,
+            asked: false,
+            unanswered: false,
+            stale: false,
+        })
     }
 
     pub(super) fn release(&self, client: &Client) {
@@ -111,6 +125,7 @@ impl Transaction {
         self.registered.clear();
         self.has_offsets = false;
         self.asked = false;
+        self.stale |= std::mem::take(&mut self.unanswered);
     }
 }
 
@@ -152,6 +167,7 @@ impl Producer {
         if new.is_empty() {
             return Ok(());
         }
+        self.renew_if_stale().await?;
         self.transaction.asked = true;
         if !self.transaction.implicit {
             self.add_partitions(&new).await?;
@@ -160,7 +176,7 @@ impl Producer {
         Ok(())
     }
 
-    async fn add_partitions(&self, new: &[TopicPartition]) -> Result<()> {
+    async fn add_partitions(&mut self, new: &[TopicPartition]) -> Result<()> {
         let id = self.transactional_id()?;
         let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for partition in new {
@@ -187,12 +203,30 @@ impl Producer {
 
     /// Sends a request to a coordinator until its answer is no transient error.
     async fn ask<R: kafka_protocol::protocol::Request>(
-        &self,
+        &mut self,
         kind: CoordinatorKind,
         key: &str,
         request: &R,
         version_max: i16,
         code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response> {
+        // Also if the wait for the answer is dropped.
+        let before = std::mem::replace(&mut self.transaction.unanswered, !self.transaction.implicit);
+        let mut failures = 0;
+        let result = self.try_ask((kind, key), request, version_max, code, &mut failures).await;
+        if failures == 0 {
+            self.transaction.unanswered = before;
+        }
+        result
+    }
+
+    async fn try_ask<R: kafka_protocol::protocol::Request>(
+        &self,
+        (kind, key): (CoordinatorKind, &str),
+        request: &R,
+        version_max: i16,
+        code: impl Fn(&R::Response) -> ErrorCode,
+        failures: &mut u32,
     ) -> Result<R::Response> {
         let mut tries = self.client.tries();
         loop {
@@ -203,9 +237,9 @@ impl Producer {
                     (kind, key),
                     self.transaction.purpose,
                     request,
-                    timeout,
-                    version_max,
+                    (timeout, version_max),
                     &code,
+                    |_| *failures += 1,
                 )
                 .await?;
             let what = || format!("{} of transaction {key}", crate::wire::api_name(R::KEY));
@@ -242,6 +276,7 @@ impl Producer {
         offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> Result<()> {
         let id = self.transactional_id()?;
+        self.renew_if_stale().await?;
         self.transaction.asked = true;
         if !self.transaction.implicit && !self.transaction.has_offsets {
             let request = AddOffsetsToTxnRequest::default()
@@ -290,7 +325,32 @@ impl Producer {
             self.deliveries = deliveries;
             return Err(error);
         }
+        // It is committed. What keeps the new epoch away now may be over when the next transaction begins.
+        let _ = self.renew_if_stale().await;
         Ok(deliveries)
+    }
+
+    /// Takes a new epoch if a request of an ended transaction may still arrive: with the old one it is refused.
+    async fn renew_if_stale(&mut self) -> Result<()> {
+        if self.transaction.stale {
+            self.renew().await?;
+        }
+        Ok(())
+    }
+
+    /// The same producer with a higher epoch.
+    async fn renew(&mut self) -> Result<()> {
+        let last = Some(self.identity);
+        let identity = init_producer(&self.client, self.options.transactional.as_ref(), last).await;
+        let identity = identity.map_err(|error| match error {
+            Error::Broker { code: ErrorCode::INVALID_PRODUCER_EPOCH, what, detail } => {
+                Error::Broker { code: ErrorCode::PRODUCER_FENCED, what, detail }
+            }
+            other => other,
+        })?;
+        self.adopt(identity);
+        self.transaction.stale = false;
+        Ok(())
     }
 
     /// Takes everything of the open transaction back, and makes the producer ready for the next one.
@@ -344,18 +404,10 @@ impl Producer {
                 ) => {}
             Err(error) => return Err(error),
         }
-        // Sequence numbers may have gaps; a new epoch begins them anew (KIP-360).
-        let last = Some(self.identity);
-        let identity = init_producer(&self.client, self.options.transactional.as_ref(), last).await;
-        let identity = identity.map_err(|error| match error {
-            Error::Broker { code: ErrorCode::INVALID_PRODUCER_EPOCH, what, detail } => {
-                Error::Broker { code: ErrorCode::PRODUCER_FENCED, what, detail }
-            }
-            other => other,
-        })?;
-        self.adopt(identity);
         self.transaction.ended();
-        Ok(())
+        // Sequence numbers may have gaps; a new epoch begins them anew (KIP-360).
+        self.transaction.stale = true;
+        self.renew().await
     }
 
     /// Ends the transaction at the coordinator, if it knows of it.

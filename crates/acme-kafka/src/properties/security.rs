@@ -3,6 +3,7 @@
 use super::Reading;
 use super::jaas::Jaas;
 use crate::config::{Identity, Pem, Sasl, ScramHash, Security, Tls, TokenFuture, TokenProvider};
+use crate::token::{Client, ClientCredentials};
 use acme_types::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -137,11 +138,7 @@ impl Reading<'_> {
     fn bearer(&mut self) -> Option<Sasl> {
         const URL: &str = "sasl.oauthbearer.token.endpoint.url";
         if let Some(url) = self.owned(URL) {
-            let Some(path) = url.strip_prefix("file://") else {
-                let help = "let a job fetch tokens into a file and name it as file:///PATH".to_owned();
-                self.fault(URL, "tokens are read from files only".to_owned(), Some(help));
-                return None;
-            };
+            let Some(path) = url.strip_prefix("file://") else { return self.client_credentials(&url) };
             let token = Arc::new(TokenFile(path.to_owned()));
             return Some(Sasl::OauthBearer { token, extensions: Vec::new() });
         }
@@ -151,7 +148,8 @@ impl Reading<'_> {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         if claims.is_empty() {
-            let help = format!("set {URL} to file:///PATH of a file with the token");
+            let help =
+                format!("set {URL} to that of an OAuth server, or to file:///PATH of a file with the token");
             self.fault("sasl.jaas.config", "OAUTHBEARER has no token to show".to_owned(), Some(help));
             return None;
         }
@@ -159,6 +157,48 @@ impl Reading<'_> {
             jaas.with_prefix("extension_").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let extensions = extensions.collect();
         Some(Sasl::OauthBearer { token: Arc::new(Unsecured(claims)), extensions })
+    }
+}
+
+impl Reading<'_> {
+    /// A token of an OAuth server (KIP-768): client id, secret and scope stand in properties of their own (KIP-1139), or in
+    /// `sasl.jaas.config`.
+    fn client_credentials(&mut self, url: &str) -> Option<Sasl> {
+        const URL: &str = "sasl.oauthbearer.token.endpoint.url";
+        const ID: &str = "sasl.oauthbearer.client.credentials.client.id";
+        const SECRET: &str = "sasl.oauthbearer.client.credentials.client.secret";
+        let jaas = if self.owned("sasl.jaas.config").is_some() { Some(self.jaas()?) } else { None };
+        let of_jaas = |name: &str| jaas.as_ref().and_then(|jaas| jaas.get(name)).map(str::to_owned);
+        let (id, secret) = (
+            self.owned(ID).or_else(|| of_jaas("clientId")),
+            self.owned(SECRET).or_else(|| of_jaas("clientSecret")),
+        );
+        let scope = self.owned("sasl.oauthbearer.scope").or_else(|| of_jaas("scope"));
+        let (Some(id), Some(secret)) = (id, secret) else {
+            let help = format!("set {ID} and {SECRET}, or clientId and clientSecret in sasl.jaas.config");
+            self.fault(
+                URL,
+                "the token endpoint needs a client id and a client secret".to_owned(),
+                Some(help),
+            );
+            return None;
+        };
+        let choices = [("true", true), ("false", false)];
+        let encodes = self.choice("sasl.oauthbearer.header.urlencode", &choices).unwrap_or(false);
+        let client = Client { id: &id, secret: &secret, scope: scope.as_deref(), encodes };
+        let authorities = self.store("ssl.truststore", "ssl.truststore.certificates");
+        let token = match ClientCredentials::new(url, &client, authorities) {
+            Ok(token) => Arc::new(token),
+            Err(reason) => {
+                let help =
+                    "write it as https://HOST/PATH, or name a file with the token as file:///PATH".to_owned();
+                self.fault(URL, format!("{URL} cannot be used: {reason}"), Some(help));
+                return None;
+            }
+        };
+        let extensions = jaas.iter().flat_map(|jaas| jaas.with_prefix("extension_"));
+        let extensions = extensions.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Some(Sasl::OauthBearer { token, extensions })
     }
 }
 

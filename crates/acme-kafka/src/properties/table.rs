@@ -43,6 +43,10 @@ const ACTS: &[&str] = &[
     "retry.backoff.ms",
     "sasl.jaas.config",
     "sasl.mechanism",
+    "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.header.urlencode",
+    "sasl.oauthbearer.scope",
     "sasl.oauthbearer.token.endpoint.url",
     "security.protocol",
     "session.timeout.ms",
@@ -71,7 +75,7 @@ const TRIES: &str = "tries are bounded by time";
 const CHECKED: &str = "checksums are always checked";
 const TLS: &str = "TLS 1.2 and 1.3 with the ciphers that are safe today";
 const KERBEROS: &str = "there is no Kerberos here";
-const TOKENS: &str = "tokens are read anew for each login";
+const TOKENS: &str = "a token is renewed after four fifths of its life, and read from a file for each login";
 
 const IGNORED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "no topic is ever created by reading it"),

@@ -74,6 +74,29 @@ fn every_fault_is_said_with_its_remedy() {
 }
 
 #[test]
+fn a_token_endpoint_needs_a_client_and_a_way_that_keeps_its_secret() {
+    let text = |url: &str, more: &str| {
+        format!(
+            "bootstrap.servers=a:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n\
+             sasl.oauthbearer.token.endpoint.url={url}\n{more}"
+        )
+    };
+    let client = "sasl.oauthbearer.client.credentials.client.id=i\n\
+                  sasl.oauthbearer.client.credentials.client.secret=hunter2";
+    let made = settings(&text("https://idp/token", client)).unwrap();
+    assert!(matches!(made.client.security.sasl, Some(Sasl::OauthBearer { .. })));
+    assert!(!format!("{made:?}").contains("hunter2"));
+    for (url, more, expected) in [
+        ("https://idp/token", "", "needs a client id and a client secret; set sasl.oauthbearer.client"),
+        ("http://idp/token", client, "http would show the client's secret to the network: use https"),
+        ("ftp://idp", client, "it begins with none of https://, http:// and file://"),
+    ] {
+        let faults = settings(&text(url, more)).unwrap_err().join("\n");
+        assert!(faults.contains(expected) && !faults.contains("hunter2"), "{faults}");
+    }
+}
+
+#[test]
 fn no_fault_and_no_debug_text_shows_a_password() {
     let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n\
                 sasl.jaas.config=x.PlainLoginModule required username=\"u\" password=\"hunter2\"";

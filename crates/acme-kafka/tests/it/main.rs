@@ -5,7 +5,9 @@
 mod client;
 mod fetch;
 mod group;
+mod judge;
 mod produce;
+mod tokens;
 mod transaction;
 
 use acme_kafka::admin::NewTopic;
