@@ -18,6 +18,8 @@ use std::process::Command;
 
 const ROWS: u64 = 2_000_000;
 const PARTITIONS: u32 = 4;
+/// Copies that are made before anything is measured.
+const WARM: usize = 4;
 /// Threads, lanes or tasks of each side.
 const THREADS: usize = 2;
 
@@ -73,6 +75,11 @@ pub(crate) fn all(options: &Options, results: &mut Results) -> Result<()> {
         let under = Verdict::Under(100.0, "MiB");
         results.add(Comparison::alone("memory, Kafka → all → Kafka", peaks, under))?;
     }
+    if options.wants("copy", "all") {
+        let names = ["Kafka → all → Kafka, copy", "Kafka → all → Kafka, copy, processor time"];
+        let peer = "reading and writing alone, by the same client";
+        world.beside(options, results, names, peer, [Verdict::None; 2], Passing::All, World::copy)?;
+    }
     if options.wants("pipe", "all") {
         let names = ["Kafka → all → Kafka, pipe", "Kafka → all → Kafka, pipe, processor time"];
         let peer = "`kcat`, `grep`, `kcat` in a pipe";
@@ -95,6 +102,10 @@ impl World {
         world.topic("one", 1)?;
         world.raw("events", Passing::All)?;
         process(&mut raw::writer(&world.kafka.bootstrap(), "one", 1, world.rows)?)?;
+        // The broker's machine compiles itself meanwhile; which part is measured first must not matter.
+        for _ in 0..WARM {
+            world.copy(&world.output()?, Passing::All)?;
+        }
         Ok(world)
     }
 
@@ -172,6 +183,12 @@ impl World {
 
     fn raw(&self, to: &str, _: Passing) -> Result<Run> {
         let taken = process(&mut raw::writer(&self.kafka.bootstrap(), to, PARTITIONS, self.rows)?)?;
+        Ok((taken.ms, taken))
+    }
+
+    fn copy(&self, to: &str, _: Passing) -> Result<Run> {
+        let bootstrap = self.kafka.bootstrap();
+        let taken = process(&mut raw::copier(&bootstrap, "events", to, PARTITIONS, self.rows)?)?;
         Ok((taken.ms, taken))
     }
 

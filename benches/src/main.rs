@@ -22,7 +22,7 @@ const USAGE: &str =
     "usage: acme-bench files|postgres|kafka|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
   files     --peer duckdb|flink  --part plain|messy
   postgres  --peer copy|recvlogical|debezium|bulk|none  --part snapshot|streaming|first
-  kafka     --peer rdkafka|pipe|flink|streams|raw  --part read|write|some|all
+  kafka     --peer rdkafka|pipe|flink|streams|raw|copy  --part read|write|some|all
   --runs    runs of each side, 5 by default
   --rows    another size; what is measured is then printed, not kept";
 
@@ -68,8 +68,10 @@ impl Options {
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
     let what = words.next().context(USAGE)?;
-    if what == raw::WRITE {
-        return raw::write(&words.collect::<Vec<_>>());
+    match what.as_str() {
+        raw::WRITE => return raw::write(&words.collect::<Vec<_>>()),
+        raw::COPY => return raw::copy(&words.collect::<Vec<_>>()),
+        _ => {}
     }
     let options = Options::parse(words)?;
     let mut results = Results::new(options.rows.is_none());

@@ -2,12 +2,17 @@
 //! memory are measured like everybody else's.
 
 use acme_kafka::admin::NewTopic;
-use acme_kafka::{Client, Config, Producer, ProducerOptions, TopicPartition};
+use acme_kafka::produce::Target;
+use acme_kafka::{
+    Client, Config, FetchOptions, Fetcher, Position, Producer, ProducerOptions, TopicPartition,
+};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
+use tokio::runtime::Builder;
 
-/// The word that makes this program the client.
+/// The words that make this program the client.
 pub(crate) const WRITE: &str = "raw-write";
+pub(crate) const COPY: &str = "raw-copy";
 /// Bytes of an event.
 const BYTES: usize = 250;
 /// One event of so many is a purchase.
@@ -20,19 +25,21 @@ pub(crate) fn writer(bootstrap: &str, topic: &str, partitions: u32, rows: u64) -
     Ok(command)
 }
 
-/// What that process does.
+/// A process that writes the `rows` records of a topic to another one, each to the same partition, without a look at them.
+pub(crate) fn copier(bootstrap: &str, from: &str, to: &str, partitions: u32, rows: u64) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([COPY, bootstrap, from, to, &partitions.to_string(), &rows.to_string()]);
+    Ok(command)
+}
+
+/// What the first of these processes does.
 pub(crate) fn write(words: &[String]) -> Result<()> {
     let [bootstrap, topic, partitions, rows] = words else {
         bail!("{WRITE} BOOTSTRAP TOPIC PARTITIONS ROWS")
     };
     let (partitions, rows): (i32, u64) = (partitions.parse()?, rows.parse()?);
     block_on(async {
-        let client = connect(bootstrap).await?;
-        let mut producer = Producer::connect(client, ProducerOptions::default()).await?;
-        let mut targets = Vec::new();
-        for partition in 0..partitions {
-            targets.push(producer.target(&TopicPartition::new(topic.as_str(), partition)).await?);
-        }
+        let (mut producer, targets) = producer(connect(bootstrap).await?, topic, partitions).await?;
         let mut value = Vec::with_capacity(BYTES);
         for number in 0..rows {
             event(number, &mut value);
@@ -41,6 +48,44 @@ pub(crate) fn write(words: &[String]) -> Result<()> {
         }
         let written: u64 = producer.flush().await?.iter().map(|one| one.count).sum();
         if written == rows { Ok(()) } else { bail!("wrote {written} of {rows}") }
+    })
+}
+
+async fn producer(client: Client, topic: &str, partitions: i32) -> Result<(Producer, Vec<Target>)> {
+    let mut producer = Producer::connect(client, ProducerOptions::default()).await?;
+    let mut targets = Vec::new();
+    for partition in 0..partitions {
+        targets.push(producer.target(&TopicPartition::new(topic, partition)).await?);
+    }
+    Ok((producer, targets))
+}
+
+/// What the second does.
+pub(crate) fn copy(words: &[String]) -> Result<()> {
+    let [bootstrap, from, to, partitions, rows] = words else {
+        bail!("{COPY} BOOTSTRAP FROM TO PARTITIONS ROWS")
+    };
+    let (partitions, rows): (i32, u64) = (partitions.parse()?, rows.parse()?);
+    // Both cores, as everybody else has them.
+    Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
+        let client = connect(bootstrap).await?;
+        let (mut producer, targets) = producer(client.clone(), to, partitions).await?;
+        let mut fetcher = Fetcher::new(client, FetchOptions::default());
+        let begin = |partition| (TopicPartition::new(from.as_str(), partition), Position::at(0));
+        fetcher.assign(&(0..partitions).map(begin).collect::<Vec<_>>());
+        let mut read = 0;
+        while read < rows {
+            let fetched = fetcher.next().await?;
+            let target = targets[usize::try_from(fetched.partition)?];
+            for record in &fetched.records {
+                let (key, value) = (record.key(&fetched.buffer), record.value(&fetched.buffer));
+                let headers: Vec<_> = record.headers(&fetched.buffer).collect();
+                producer.send(target, record.timestamp, key, value, &headers).await?;
+            }
+            read += fetched.records.len() as u64;
+        }
+        let written: u64 = producer.flush().await?.iter().map(|one| one.count).sum();
+        if written == rows { Ok(()) } else { bail!("copied {written} of {rows}") }
     })
 }
 
@@ -81,7 +126,7 @@ async fn connect(bootstrap: &str) -> Result<Client> {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 #[cfg(test)]

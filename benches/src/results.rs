@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// All comparisons, in the order of the tables.
-pub(crate) const ORDER: [&str; 30] = [
+pub(crate) const ORDER: [&str; 32] = [
     "file → filter → file",
     "file → filter → file, messy rows",
     "file → filter → file, Flink",
@@ -30,6 +30,8 @@ pub(crate) const ORDER: [&str; 30] = [
     "Kafka → 1 in 8 → Kafka, Streams, processor time",
     "Kafka → all → Kafka",
     "Kafka → all → Kafka, processor time",
+    "Kafka → all → Kafka, copy",
+    "Kafka → all → Kafka, copy, processor time",
     "Kafka → all → Kafka, pipe",
     "Kafka → all → Kafka, pipe, processor time",
     "Kafka → all → Kafka, Flink",

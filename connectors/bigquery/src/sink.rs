@@ -46,6 +46,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     Ok(SinkParts {
         sink,
         format: Some(Format::Json),
+        takes_documents: false,
         reads: Vec::new(),
         computed: Vec::new(),
         change,

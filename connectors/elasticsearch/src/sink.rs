@@ -33,6 +33,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     Ok(SinkParts {
         sink: AnySink::Plain(Box::new(sink)),
         format: Some(Format::Json),
+        takes_documents: false,
         reads,
         computed: Vec::new(),
         change,

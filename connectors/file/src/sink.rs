@@ -31,7 +31,15 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
         .format(format.clone());
     let sink = AnySink::Plain(Box::new(sink));
     let (change, delivery) = (SINK_SPEC.change, SINK_SPEC.delivery);
-    Ok(SinkParts { sink, format: Some(format), reads: Vec::new(), computed: Vec::new(), change, delivery })
+    Ok(SinkParts {
+        sink,
+        format: Some(format),
+        takes_documents: false,
+        reads: Vec::new(),
+        computed: Vec::new(),
+        change,
+        delivery,
+    })
 }
 
 /// Writes one series of files.

@@ -3,18 +3,23 @@
 //! The client is `acme-kafka`; here is what its records mean to a pipeline.
 
 mod fault;
+mod ready;
+mod remains;
 mod settings;
 mod sink;
 mod source;
 mod worker;
 
+pub use remains::{CommitTopic, Remains};
+
 use acme_connect::{Connector, Maker, csv};
 use acme_types::{Change, Delivery, Field, Kind, Role, Spec};
 
-const BROKERS: Field = Field::required(
+const BROKERS: Field = Field::optional(
     "brokers",
     Kind::List(&Kind::Text),
-    "Some brokers of the cluster, each `host:port`; the others are found through them.",
+    "Some brokers of the cluster, each `host:port`; the others are found through them. Without them it is the log that Acme \
+     carries on this machine.",
 );
 
 const PROPERTIES: Field = Field::optional(

@@ -5,12 +5,17 @@ use acme_connect::{Context, csv};
 use acme_formats::csv::Dialect;
 use acme_kafka::group::{Assignor, MemberOptions, Protocol, Subscription};
 use acme_kafka::properties::{ConsumerSettings, Fault, ProducerSettings, Properties, Settings};
-use acme_kafka::{Client, Error, FetchOptions};
+use acme_kafka::world::Local;
+use acme_kafka::{Client, Error, FetchOptions, World};
 use acme_types::{Config, Diagnostic, Place, ValueKind, codes};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long it is waited for a cluster before anything runs, unless `default.api.timeout.ms` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Stands where the client wants an address; nobody looks it up.
+const LOCAL: &str = "local:9092";
 
 /// What the value of a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub(crate) struct Cluster {
     pub(crate) config: acme_kafka::Config,
     pub(crate) consumer: ConsumerSettings,
     pub(crate) producer: ProducerSettings,
+    /// It is the log of this machine.
+    is_local: bool,
     /// Where the brokers and the properties stand.
     at: Place,
     properties_at: Place,
@@ -113,7 +120,12 @@ impl Cluster {
         for note in notes {
             context.notes.add(Diagnostic::warning(&codes::BAD_VALUE, note).at(config.place("properties")));
         }
-        client.bootstrap = config.texts("brokers").map(str::to_owned).collect();
+        let is_local = config.get("brokers").is_none();
+        if is_local {
+            client = local(client, config, context)?;
+        } else {
+            client.bootstrap = config.texts("brokers").map(str::to_owned).collect();
+        }
         if !values().any(|(name, _)| name == "client.id") {
             client.client_id = format!("acme-{}-{}", context.pipeline, context.item);
         }
@@ -127,7 +139,7 @@ impl Cluster {
         let patient = values().any(|(name, _)| name == "default.api.timeout.ms");
         let patience = if patient { client.operation_timeout } else { PATIENCE };
         let (at, properties_at) = (config.place("brokers").clone(), config.place("properties").clone());
-        Ok(Self { config: client, consumer, producer, at, properties_at, patience })
+        Ok(Self { config: client, consumer, producer, is_local, at, properties_at, patience })
     }
 
     /// How records are fetched.
@@ -189,7 +201,33 @@ impl Cluster {
                 Error::Auth { .. } | Error::Tls { .. } => &self.properties_at,
                 _ => &self.at,
             };
-            fault(&format!("reach Kafka at {}", self.config.bootstrap.join(", ")), &error).at(at)
+            let what = match self.is_local {
+                true => "reach the log of this machine".to_owned(),
+                false => format!("reach Kafka at {}", self.config.bootstrap.join(", ")),
+            };
+            fault(&what, &error).at(at)
         })
     }
+}
+
+/// The client for the log of this machine: every connection is one to that.
+fn local(
+    client: acme_kafka::Config,
+    config: &Config,
+    context: &Context,
+) -> Result<acme_kafka::Config, Diagnostic> {
+    let missing = |message: &'static str, help: &'static str| {
+        Err(Diagnostic::new(&codes::BAD_VALUE, message).at(&config.at).help(help))
+    };
+    let Some(log) = context.log.clone() else {
+        return missing("`brokers` is missing", "name some brokers of the cluster, each as `host:port`");
+    };
+    if client.security.tls.is_some() || client.security.sasl.is_some() {
+        return missing(
+            "the log of this machine is reached without encryption and login",
+            "remove these properties, or name the `brokers` that they are for",
+        );
+    }
+    let world = World::Simulated(Arc::new(Local(move || log.dial())));
+    Ok(acme_kafka::Config { bootstrap: vec![LOCAL.to_owned()], world, ..client })
 }

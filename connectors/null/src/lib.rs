@@ -19,7 +19,15 @@ pub static DESTINATION: Connector = Connector { spec: &SPEC, make: Maker::Sink(m
 fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
     let sink = AnySink::Plain(Box::new(Null));
     let (change, delivery) = (SPEC.change, SPEC.delivery);
-    Ok(SinkParts { sink, format: None, reads: Vec::new(), computed: Vec::new(), change, delivery })
+    Ok(SinkParts {
+        sink,
+        format: None,
+        takes_documents: false,
+        reads: Vec::new(),
+        computed: Vec::new(),
+        change,
+        delivery,
+    })
 }
 
 struct Null;

@@ -25,6 +25,7 @@ fn make(_: &Config, _: &Context) -> Result<SinkParts, Diagnostic> {
     Ok(SinkParts {
         sink,
         format: Some(Format::Json),
+        takes_documents: false,
         reads: Vec::new(),
         computed: Vec::new(),
         change,

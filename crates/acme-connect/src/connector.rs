@@ -1,5 +1,6 @@
 //! How a connector presents itself to the binary.
 
+use crate::log::LocalLog;
 use crate::sink::AnySink;
 use crate::source::DynSource;
 use acme_formats::Encode;
@@ -34,6 +35,8 @@ pub struct Context {
     pub disk: Arc<dyn Disk>,
     /// Where a connector may keep, on this machine and in files of its own, what must outlast a run; `None` keeps nothing.
     pub memory: Option<PathBuf>,
+    /// The log of this machine, if it may carry one.
+    pub log: Option<Arc<dyn LocalLog>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The name of the item.
@@ -129,6 +132,8 @@ pub struct SinkParts {
     pub sink: AnySink,
     /// The format in which it takes bytes; `None` for one that takes batches.
     pub format: Option<Format>,
+    /// It takes documents that nobody has changed where they lie ([`Batch::raw`](acme_types::Batch::raw)) instead of encoded.
+    pub takes_documents: bool,
     /// Fields that it reads by itself, such as its key; [`Shape::reads`] says where they are.
     pub reads: Vec<String>,
     /// SQL expressions over its rows that it reads by itself, with the places where they are written; [`Shape::computed`] says

@@ -10,6 +10,7 @@ pub mod csv;
 mod extent;
 mod failpoint;
 mod guess;
+mod log;
 mod operations;
 mod os;
 mod retry;
@@ -25,6 +26,7 @@ pub use connector::{Connector, Content, Context, Format, Maker, Notes, SinkParts
 pub use extent::{Extent, Unit};
 pub use failpoint::failpoint;
 pub use guess::Guess;
+pub use log::{Duplex, LocalLog};
 pub use operations::{Operation, Operations};
 pub use os::{OsDisk, SystemClock};
 pub use retry::Backoff;

@@ -2,7 +2,7 @@
 
 use crate::{OffsetTransaction, Pending};
 use acme_formats::Encoded;
-use acme_types::{Batch, Diagnostic, Epoch, Shape, codes};
+use acme_types::{Batch, Diagnostic, Epoch, Hint, Shape, codes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +43,10 @@ pub struct Rows {
     pub batch: Batch,
     /// What the user's row is made of.
     pub shape: Arc<Shape>,
-    /// The same rows as bytes, for destinations that take bytes.
+    /// The same rows as bytes, for destinations that take bytes; not where they take documents as they lie.
     pub encoded: Option<Encoded>,
+    /// What the source knows of them, where they are all rows of one of its chunks.
+    pub hint: Option<Hint>,
 }
 
 /// A destination.

@@ -3,7 +3,7 @@
 use crate::expr::{Expr, TICK};
 use crate::operators;
 use acme_connect::{Block, Cut, Decode, Encode, Encoded, Format, Rows, metadata};
-use acme_types::{Batch, Chunk, Diagnostic, EventTime, Payload, Rejected, Shape, codes};
+use acme_types::{Batch, Chunk, Diagnostic, EventTime, Hint, Payload, Rejected, Shape, codes};
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub struct Outlet {
     pub sink: usize,
     /// What its rows are made of.
     pub shape: Arc<Shape>,
-    /// The bytes that it takes, if it takes bytes.
+    /// The bytes that it takes, if it takes bytes; none where it takes the rows' documents as they lie.
     pub format: Option<Format>,
 }
 
@@ -216,7 +216,8 @@ impl Instance {
                         }
                         None => None,
                     };
-                    outcome.rows[at].push(Rows { batch: batch.clone(), shape: shape.clone(), encoded });
+                    let hint = hint(chunk, batch);
+                    outcome.rows[at].push(Rows { batch: batch.clone(), shape: shape.clone(), encoded, hint });
                 }
                 Target::Step(at) => {
                     let steps = self.steps.clone();
@@ -237,6 +238,14 @@ impl Instance {
             }
         }
         Ok(())
+    }
+}
+
+/// What the source knows of the chunk, if these are all of its rows.
+fn hint(chunk: &Chunk, batch: &Batch) -> Option<Hint> {
+    match &chunk.payload {
+        Payload::Records(records) if records.records.len() == batch.rows() => records.hint.clone(),
+        _ => None,
     }
 }
 

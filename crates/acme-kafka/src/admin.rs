@@ -1,12 +1,20 @@
-//! Administration: topics, their settings and partitions, deleting records, transactions.
+//! Administration: topics, their settings and partitions, deleting records, transactions, quotas, disks.
 
+mod configs;
+mod log_dirs;
+mod producers;
+mod quotas;
 mod rights;
 mod topics;
 mod transactions;
 
+pub use configs::{ConfigSource, DescribedConfig, Synonym};
+pub use log_dirs::{LogDir, LogDirReplica};
+pub use producers::{ActiveProducer, OpenTransaction};
+pub use quotas::{QuotaEntity, QuotaMatch, Quotas, ScramChange, ScramCredential};
 pub use rights::{Operation, Rights};
 pub use topics::{Reassignment, Setting, TopicDescription, TopicPartitionDescription};
-pub use transactions::{ListedTransaction, ONGOING, TransactionDescription};
+pub use transactions::{ListedTransaction, ONGOING, TransactionDescription, TransactionFilter};
 
 use crate::client::{Client, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
@@ -68,6 +76,12 @@ pub enum Resource {
     Topic(String),
     /// A broker by its id.
     Broker(i32),
+    /// All brokers, where a broker has no setting of its own.
+    BrokerDefaults,
+    /// The levels of a broker's loggers.
+    BrokerLogger(i32),
+    /// A resource of client metrics by its name (KIP-714).
+    ClientMetrics(String),
     /// A group by its id (KIP-848).
     Group(String),
 }
@@ -77,7 +91,18 @@ impl Resource {
         match self {
             Self::Topic(name) => (2, name.clone()),
             Self::Broker(id) => (4, id.to_string()),
+            Self::BrokerDefaults => (4, String::new()),
+            Self::BrokerLogger(id) => (8, id.to_string()),
+            Self::ClientMetrics(name) => (16, name.clone()),
             Self::Group(id) => (32, id.clone()),
+        }
+    }
+
+    /// The broker that must be asked; any if none.
+    fn broker(&self) -> Option<i32> {
+        match self {
+            Self::Broker(id) | Self::BrokerLogger(id) => Some(*id),
+            _ => None,
         }
     }
 }
@@ -207,9 +232,9 @@ impl Client {
             .with_resource_name(text(&name))
             .with_configuration_keys(names.map(|names| names.iter().map(|name| text(name)).collect()));
         let request = DescribeConfigsRequest::default().with_resources(vec![wanted]);
-        let response = match resource {
-            Resource::Broker(id) => self.send(*id, &request).await?,
-            _ => self.send_to_any(&request).await?,
+        let response = match resource.broker() {
+            Some(id) => self.send(id, &request).await?,
+            None => self.send_to_any(&request).await?,
         };
         let result = only(response.results, "DescribeConfigs")?;
         check(result.error_code, result.error_message, || format!("settings of {name}"))?;
@@ -234,9 +259,9 @@ impl Client {
             .with_resource_name(text(&name))
             .with_configs(configs.iter().map(change).collect());
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![wanted]);
-        let response = match resource {
-            Resource::Broker(id) => self.send(*id, &request).await?,
-            _ => self.send_to_any(&request).await?,
+        let response = match resource.broker() {
+            Some(id) => self.send(id, &request).await?,
+            None => self.send_to_any(&request).await?,
         };
         let result = only(response.responses, "IncrementalAlterConfigs")?;
         check(result.error_code, result.error_message, || format!("changing settings of {name}"))

@@ -61,6 +61,14 @@ kinds! {
     SaslAuthenticateRequest 2
     ListTransactionsRequest 1
     DescribeTransactionsRequest 0
+    DescribeLogDirsRequest 4
+    DescribeProducersRequest 0
+    WriteTxnMarkersRequest 1
+    DescribeClientQuotasRequest 1
+    AlterClientQuotasRequest 1
+    DescribeUserScramCredentialsRequest 0
+    AlterUserScramCredentialsRequest 0
+    ListConfigResourcesRequest 1
 }
 
 /// The requests whose responses are read by hand, behind those of [`KINDS`].

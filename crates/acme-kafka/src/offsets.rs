@@ -1,6 +1,6 @@
 //! Where a partition begins and ends, and which offset a time has (ListOffsets).
 
-use crate::client::{Client, TopicPartition};
+use crate::client::{Client, Purpose, TopicPartition};
 use crate::error::{Class, Error, ErrorCode, Result};
 use crate::wire::text;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -26,6 +26,14 @@ pub enum At {
     Latest,
     /// That of the first record whose timestamp is this or later, in ms since 1970. The end if there is none.
     Time(i64),
+    /// That of the record with the largest timestamp (KIP-734, brokers from 3.0 on).
+    MaxTimestamp,
+    /// The first one on the leader's own disk (KIP-405, brokers from 3.4 on).
+    EarliestLocal,
+    /// The last one in the tier of remote storage (KIP-1005, brokers from 3.9 on).
+    LatestTiered,
+    /// The first one that is to be copied to remote storage (KIP-1023, brokers from 4.2 on).
+    EarliestPendingUpload,
 }
 
 impl At {
@@ -33,7 +41,22 @@ impl At {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,
+            Self::MaxTimestamp => -3,
+            Self::EarliestLocal => -4,
+            Self::LatestTiered => -5,
+            Self::EarliestPendingUpload => -6,
             Self::Time(ms) => ms.max(0),
+        }
+    }
+
+    /// The first version of ListOffsets that knows it.
+    fn version_min(self) -> i16 {
+        match self {
+            Self::Earliest | Self::Latest | Self::Time(_) => 0,
+            Self::MaxTimestamp => 7,
+            Self::EarliestLocal => 8,
+            Self::LatestTiered => 9,
+            Self::EarliestPendingUpload => 11,
         }
     }
 }
@@ -90,6 +113,79 @@ impl Client {
             }
         }
         Ok(found)
+    }
+
+    /// Asks the leaders for offsets, each partition by itself: what is said about one does not concern the others. None is
+    /// an offset that there is not, as that of a time after the last record.
+    ///
+    /// # Errors
+    /// Only what keeps us from asking anybody.
+    pub async fn find_offsets(
+        &self,
+        partitions: &[(TopicPartition, At)],
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, Result<Option<ListedOffset>>>> {
+        let mut results = BTreeMap::new();
+        let mut open: Vec<(TopicPartition, At)> = partitions.to_vec();
+        let mut tries = self.tries();
+        while !open.is_empty() {
+            let mut brokers: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+            for (partition, at) in &open {
+                match self.leader(partition).await {
+                    Ok(leader) => {
+                        let asked = (partition.clone(), *at, leader.epoch);
+                        brokers.entry(leader.broker).or_default().push(asked);
+                    }
+                    Err(error) => drop(results.insert(partition.clone(), Err(error))),
+                }
+            }
+            let mut failure = None;
+            for (broker, asked) in brokers {
+                let answered = self.find_offsets_at(broker, &asked, isolation).await;
+                for (partition, ..) in asked {
+                    let missing =
+                        || Error::protocol("response ListOffsets", format!("{partition} is missing"));
+                    let result = match &answered {
+                        Ok(found) => found.get(&partition).cloned().unwrap_or_else(|| Err(missing())),
+                        Err(error) => Err(error.clone()),
+                    };
+                    if let Err(error) = &result {
+                        failure =
+                            Some(error.clone()).filter(|error| error.class().is_transient()).or(failure);
+                    }
+                    results.insert(partition, result.map(|listed| Some(listed).filter(|it| it.offset >= 0)));
+                }
+            }
+            let Some(error) = failure else { break };
+            open.retain(|(partition, _)| {
+                matches!(results.get(partition), Some(Err(error)) if error.class().is_transient())
+            });
+            if tries.after(error).await.is_err() {
+                break;
+            }
+            self.refresh(&[]).await?;
+        }
+        Ok(results)
+    }
+
+    async fn find_offsets_at(
+        &self,
+        broker: i32,
+        asked: &[(TopicPartition, At, i32)],
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, Result<ListedOffset>>> {
+        let connection = self.connection(broker, Purpose::Control).await?;
+        let needed = asked.iter().map(|(_, at, _)| at.version_min()).max().unwrap_or(0);
+        if connection.version::<ListOffsetsRequest>()? < needed {
+            let what = format!("ListOffsets {needed}");
+            return Err(Error::Unsupported { broker: format!("broker {broker}"), what });
+        }
+        let response = connection.send(&list_request(asked, isolation)).await?;
+        let found = list_response(response).map(|(partition, code, listed)| {
+            let result = code.check(|| format!("offsets of {partition}")).map(|()| listed);
+            (partition, result)
+        });
+        Ok(found.collect())
     }
 
     /// Sorts partitions by the brokers that lead them.

@@ -37,6 +37,39 @@ pub trait Simulation: Send + Sync + fmt::Debug {
     fn chance(&self) -> u64;
 }
 
+/// The real clock and, instead of the network, something else that connections come from: a broker of this process.
+pub struct Local<F>(pub F);
+
+impl<F> fmt::Debug for Local<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Local")
+    }
+}
+
+impl<S, D, F> Simulation for Local<F>
+where
+    S: Stream + 'static,
+    D: Future<Output = io::Result<S>> + Send + 'static,
+    F: Fn() -> D + Send + Sync,
+{
+    fn dial(&self, _host: &str, _port: u16) -> Later<io::Result<Box<dyn Stream>>> {
+        let dialled = (self.0)();
+        Box::pin(async move { Ok(Box::new(dialled.await?) as Box<dyn Stream>) })
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> Later<()> {
+        Box::pin(tokio::time::sleep_until(at))
+    }
+
+    fn chance(&self) -> u64 {
+        World::Real.chance()
+    }
+}
+
 /// Where a client lives.
 #[derive(Clone, Debug, Default)]
 pub enum World {

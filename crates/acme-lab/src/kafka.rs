@@ -265,13 +265,8 @@ impl Kafka {
 
     /// A command of the distribution, such as `org.apache.kafka.tools.TopicCommand`, which is told where the nodes are.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.command(&java_old()?.join("bin/java").display().to_string());
-        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        command.args(java_words(&self.home, class)).args(arguments);
-        if !arguments.contains(&"--bootstrap-server") {
-            command.args(["--bootstrap-server", &self.bootstrap()]);
-        }
-        Ok(command)
+        let java = self.command(&java_old()?.join("bin/java").display().to_string());
+        Ok(tool_words(java, &self.home, class, arguments, &self.bootstrap()))
     }
 
     /// Creates a topic, with settings such as `retention.ms=-1`; returns when the cluster has agreed.
@@ -334,6 +329,21 @@ impl Drop for Kafka {
         // What a process that is still ending writes here is swept away by the next start.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A command of the distribution of [`VERSION`], for a broker that is not Apache Kafka.
+pub fn tool(class: &str, arguments: &[&str], bootstrap: &str) -> Result<Command> {
+    let java = Command::new(java_old()?.join("bin/java"));
+    Ok(tool_words(java, &install(VERSION)?, class, arguments, bootstrap))
+}
+
+fn tool_words(mut java: Command, home: &Path, class: &str, arguments: &[&str], bootstrap: &str) -> Command {
+    java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    java.args(java_words(home, class)).args(arguments);
+    if !arguments.contains(&"--bootstrap-server") {
+        java.args(["--bootstrap-server", bootstrap]);
+    }
+    java
 }
 
 fn java_words(home: &Path, class: &str) -> [String; 4] {

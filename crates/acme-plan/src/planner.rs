@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub struct DestinationInfo {
     /// The bytes that it takes, if it takes bytes.
     pub format: Option<Format>,
+    /// It takes unchanged documents where they lie instead.
+    pub takes_documents: bool,
     /// Fields that it reads by itself.
     pub reads: Vec<String>,
     /// Expressions that it reads by itself.
@@ -133,11 +135,10 @@ impl Planner<'_> {
                 let mut shape = self.shape(sink, stream);
                 let computed = self.computed(sink, stream, &mut shape);
                 let shape = Arc::new(shape);
-                self.outlets.push(Outlet {
-                    sink,
-                    shape: shape.clone(),
-                    format: self.destinations[sink].format.clone(),
-                });
+                let info = &self.destinations[sink];
+                let lies_ready = info.takes_documents && shape.is_verbatim();
+                let format = info.format.clone().filter(|_| !lies_ready);
+                self.outlets.push(Outlet { sink, shape: shape.clone(), format });
                 let outlet = Target::Outlet(self.outlets.len() - 1);
                 targets.push(match computed.is_empty() {
                     true => outlet,

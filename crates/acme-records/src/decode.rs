@@ -4,7 +4,7 @@ use crate::{Batch, Fault};
 
 /// Where a key, a value or the headers lie in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
+pub(crate) struct Span {
     start: u32,
     /// `u32::MAX` for null.
     length: u32,
@@ -18,7 +18,7 @@ impl Span {
         (self.length != Self::NULL).then(|| start..start + self.length as usize)
     }
 
-    fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn of(self, buffer: &[u8]) -> Option<&[u8]> {
         self.range().map(|range| &buffer[range])
     }
 }
@@ -110,15 +110,16 @@ fn header<'b>(rest: &mut &'b [u8]) -> Option<Header<'b>> {
 }
 
 /// Reads varints at a place of a buffer.
-struct Cursor<'b> {
-    bytes: &'b [u8],
-    at: usize,
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'b> {
+    pub(crate) bytes: &'b [u8],
+    pub(crate) at: usize,
 }
 
 impl Cursor<'_> {
     /// A zigzag varint of up to 64 bits.
     #[inline]
-    fn varlong(&mut self) -> Option<i64> {
+    pub(crate) fn varlong(&mut self) -> Option<i64> {
         // Most are of one byte.
         let first = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -142,13 +143,13 @@ impl Cursor<'_> {
     }
 
     #[inline]
-    fn varint(&mut self) -> Option<i32> {
+    pub(crate) fn varint(&mut self) -> Option<i32> {
         i32::try_from(self.varlong()?).ok()
     }
 
     /// A length and so many bytes; -1 is null.
     #[inline]
-    fn field(&mut self) -> Option<Span> {
+    pub(crate) fn field(&mut self) -> Option<Span> {
         let length = self.varint()?;
         let start = u32::try_from(self.at).ok()?;
         if length < 0 {

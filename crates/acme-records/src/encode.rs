@@ -1,6 +1,6 @@
 //! Batches being filled, and what is sent of them.
 
-use crate::{Compression, Fault, HEADER_BYTES, Header, Record};
+use crate::{Compression, Fault, HEADER_BYTES, Header, Record, Whole};
 use bytes::Bytes;
 
 /// More header bytes and varints of one record than there ever are.
@@ -72,12 +72,20 @@ impl BatchBuilder {
             + headers.iter().map(|header| header_size(*header)).sum::<usize>();
         let out = &mut self.records;
         out.reserve(size + 5);
-        put(out, size as i64);
-        out.push(0);
-        put(out, timestamp_delta);
-        put(out, i64::from(self.count));
-        put_field(out, key);
-        put_field(out, value);
+        // The small parts go in one piece: most of the time is spent on them, not on the value.
+        let mut small = Small::new();
+        small.put(size as i64);
+        small.put(0);
+        small.put(timestamp_delta);
+        small.put(i64::from(self.count));
+        small.put(key.map_or(-1, |key| key.len() as i64));
+        if let Some(key) = key {
+            small.flush(out);
+            out.extend_from_slice(key);
+        }
+        small.put(value.map_or(-1, |value| value.len() as i64));
+        small.flush(out);
+        out.extend_from_slice(value.unwrap_or_default());
         put(out, headers.len() as i64);
         for (name, value) in headers {
             put_field(out, Some(name.as_bytes()));
@@ -127,6 +135,14 @@ impl BatchBuilder {
 }
 
 impl Encoded {
+    /// A batch whose records lie ready in memory.
+    #[must_use]
+    pub fn ready(whole: &Whole, records: Bytes) -> Self {
+        debug_assert_eq!(records.len(), whole.bytes.len());
+        let Whole { count, base_timestamp, max_timestamp, .. } = *whole;
+        Self { records, compression: Compression::None, count, base_timestamp, max_timestamp }
+    }
+
     /// Bytes on the wire.
     pub fn bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
@@ -175,18 +191,48 @@ fn header_size((name, value): Header<'_>) -> usize {
     varint_len(name.len() as i64) + name.len() + value_prefix + value_length
 }
 
-fn varint_len(value: i64) -> usize {
+pub(crate) fn varint_len(value: i64) -> usize {
     let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     ((70 - (zigzag | 1).leading_zeros()) / 7) as usize
 }
 
-fn put(out: &mut Vec<u8>, value: i64) {
-    let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while zigzag >= 0x80 {
-        out.push((zigzag & 0x7f) as u8 | 0x80);
-        zigzag >>= 7;
+/// Varints that wait to be appended in one piece.
+struct Small {
+    bytes: [u8; Self::MAX],
+    length: usize,
+}
+
+impl Small {
+    /// More than six varints.
+    const MAX: usize = 64;
+
+    fn new() -> Self {
+        Self { bytes: [0; Self::MAX], length: 0 }
     }
-    out.push(zigzag as u8);
+
+    #[inline]
+    fn put(&mut self, value: i64) {
+        let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+        while zigzag >= 0x80 {
+            self.bytes[self.length] = (zigzag & 0x7f) as u8 | 0x80;
+            self.length += 1;
+            zigzag >>= 7;
+        }
+        self.bytes[self.length] = zigzag as u8;
+        self.length += 1;
+    }
+
+    #[inline]
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.length]);
+        self.length = 0;
+    }
+}
+
+pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
+    let mut small = Small::new();
+    small.put(value);
+    small.flush(out);
 }
 
 fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {

@@ -8,10 +8,16 @@ mod decode;
 mod encode;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod header;
+mod raw;
+mod whole;
 
 pub use compression::Compression;
 pub use decode::{Header, Headers, Record, index, marker_is_abort};
 pub use encode::{BatchBuilder, Encoded, Stamp};
+pub use header::{BatchHeader, marker, marker_of, stamp, stamp_append_time, verify};
+pub use raw::{RawRecord, RawRecords, rebuild};
+pub use whole::Whole;
 
 use bytes::Bytes;
 
@@ -82,6 +88,10 @@ pub struct Batch {
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the header was found to be whole")
+}
+
+fn i16_at(bytes: &[u8], at: usize) -> i16 {
+    i16::from_be_bytes(field(bytes, at))
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> i32 {

@@ -142,3 +142,78 @@ fn damaged_batches_are_errors_and_nothing_worse() {
         assert!(refused > 200, "{name}: {refused} of 2,000");
     }
 }
+
+/// A batch as a log has it: from an offset on, with these attributes besides.
+fn logged(builder: BatchBuilder, compression: Compression, base: i64, attributes: u8) -> Bytes {
+    let stamp = Stamp { producer_id: 9, producer_epoch: 3, base_sequence: 17, is_transactional: true };
+    let mut bytes = builder.finish(compression).unwrap().stamped(stamp).concat();
+    bytes[..8].copy_from_slice(&base.to_be_bytes());
+    bytes[22] |= attributes;
+    let checksum = crc32c::crc32c(&bytes[CRC_FROM..]);
+    bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+    bytes.into()
+}
+
+fn plain(times: &[i64]) -> BatchBuilder {
+    let mut builder = BatchBuilder::with_capacity(100);
+    for (at, time) in times.iter().enumerate() {
+        builder.push(*time, None, (at != 1).then_some(&[7; 300][..at * 100]), &[]);
+    }
+    builder
+}
+
+/// The batch as one that may be written again, from an offset on; and the bytes that it lies in.
+fn whole(mut bytes: Bytes, first: i64) -> (Option<Whole>, Bytes) {
+    let buffer = bytes.clone();
+    let batch = next_batch(&mut bytes, true).unwrap().unwrap();
+    let mut records = Vec::new();
+    index(&batch, &buffer, HEADER_BYTES, first, &mut records).unwrap();
+    (Whole::of(&batch, &records, HEADER_BYTES..buffer.len()), buffer)
+}
+
+#[test]
+fn a_batch_that_is_written_again_as_it_lies_is_the_one_that_is_made_anew() {
+    let times = [1_000, 999, 5_000];
+    let (found, buffer) = whole(logged(plain(&times), Compression::None, 41, 0), 41);
+    let found = found.unwrap();
+    assert_eq!((found.first, found.count, found.max_timestamp), (41, 3, 5_000));
+    let stamp = Stamp { producer_id: 1, producer_epoch: 2, base_sequence: 3, is_transactional: false };
+    let again = Encoded::ready(&found, buffer.slice(found.bytes.clone()));
+    let anew = plain(&times).finish(Compression::None).unwrap();
+    assert_eq!(again.stamped(stamp).concat(), anew.stamped(stamp).concat());
+    assert_eq!(again.decode().unwrap(), anew.decode().unwrap());
+}
+
+#[test]
+fn only_batches_of_values_and_their_own_times_are_written_again_as_they_lie() {
+    let mut keyed = plain(&[1]);
+    keyed.push(1, Some(b""), None, &[]);
+    let mut headed = plain(&[1]);
+    headed.push(1, None, None, &[("h", None)]);
+    let refused = [
+        logged(keyed, Compression::None, 0, 0),
+        logged(headed, Compression::None, 0, 0),
+        logged(plain(&[1, -1]), Compression::None, 0, 0),
+        logged(plain(&[1, 2]), Compression::None, 0, 0x08),
+        logged(plain(&[1, 2]), Compression::None, 0, 0x20),
+    ];
+    for (number, bytes) in refused.into_iter().enumerate() {
+        assert_eq!(whole(bytes, 0).0, None, "{number}");
+    }
+    assert_eq!(whole(logged(plain(&[1, 2, 3]), Compression::None, 7, 0), 8).0, None, "it begins before");
+    // Compaction has taken the last record away: the batch keeps its offsets.
+    let mut gap = logged(plain(&[1, 2]), Compression::None, 0, 0).to_vec();
+    gap[26] = 2;
+    let checksum = crc32c::crc32c(&gap[CRC_FROM..]);
+    gap[17..21].copy_from_slice(&checksum.to_be_bytes());
+    assert_eq!(whole(gap.into(), 0).0, None, "it has a gap");
+    for compression in &ALL[1..] {
+        let mut bytes = logged(plain(&[1, 2]), *compression, 0, 0);
+        let batch = next_batch(&mut bytes, true).unwrap().unwrap();
+        let mut buffer = Vec::new();
+        compression.decompress(&batch.records, &mut buffer, MAX).unwrap();
+        let mut records = Vec::new();
+        index(&batch, &buffer, 0, 0, &mut records).unwrap();
+        assert_eq!(Whole::of(&batch, &records, 0..buffer.len()), None, "{compression:?}");
+    }
+}

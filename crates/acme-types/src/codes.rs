@@ -95,6 +95,10 @@ codes! {
 
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."
+    DATA_IN_USE "A0502" User "The data directory is in use"
+        "A log belongs to one process at a time, and another one has this directory. Stop that one, or choose another directory."
+    LISTEN "A0503" User "The address cannot be listened on"
+        "Another program listens there already, the address is not one of this machine, or this user may not use the port."
     INTERNAL "A0599" Acme "An internal error"
         "Something that cannot happen did. Please report it with the message and the pipeline file."
 }

@@ -20,7 +20,7 @@ pub use config::{Config, Value, ValueKind};
 pub use diagnostic::{Blame, Diagnostic, Place};
 pub use disk::{Disk, DiskFile, disk_fault};
 pub use position::{Epoch, Lsn, Offset, Position, Positions, SplitId};
-pub use records::{LogRecord, Records};
+pub use records::{Hint, LogRecord, Records};
 pub use secret::Secret;
 pub use shape::{DocumentEdits, DocumentPath, PathStep, Shape};
 pub use spec::{Change, Delivery, Field, Kind, Role, Spec};

@@ -1,6 +1,7 @@
 //! Records of a log as they lie in memory: a topic's partition is read in stretches of them.
 
 use arrow::buffer::Buffer;
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,13 @@ pub struct Records {
     pub buffer: Buffer,
     /// The records.
     pub records: Vec<LogRecord>,
+    /// What else is known of them all.
+    pub hint: Option<Hint>,
 }
+
+/// What a source knows of a chunk beyond what the engine reads, for a destination of the same connector that is given all of its
+/// rows. Each makes its own; nobody need look at it.
+pub type Hint = Arc<dyn Any + Send + Sync>;
 
 /// One record; its parts are ranges of bytes in the buffer of [`Records`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod connectors;
 mod control;
 mod environment;
 mod kafka;
+mod log;
 mod pipeline;
 mod progress;
 pub mod reference;

@@ -2,7 +2,7 @@
 
 use crate::connectors::{CONNECTORS, specs};
 use crate::environment::{self, ProcessEnvironment};
-use crate::state;
+use crate::{log, state};
 use acme_connect::{Connector, Context, Maker, Notes, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
 use acme_flow::checkpoint::{LocalStore, Writer};
@@ -81,6 +81,7 @@ pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>, n
     Context {
         disk: Arc::new(OsDisk),
         memory: Some(state::root().join(&spec.name).join("connectors")),
+        log: Some(log::own(true)),
         clock,
         item: item.name.as_str().into(),
         pipeline: spec.name.as_str().into(),
@@ -100,6 +101,7 @@ pub(crate) fn checkpoints(spec: &PipelineSpec) -> PathBuf {
 fn destinations(sinks: &[SinkParts]) -> Vec<DestinationInfo> {
     let info = |parts: &SinkParts| DestinationInfo {
         format: parts.format.clone(),
+        takes_documents: parts.takes_documents,
         reads: parts.reads.clone(),
         computed: parts.computed.clone(),
         change: parts.change,
@@ -138,12 +140,12 @@ impl Pipeline {
             [only] => only.source.shared().is_some(),
             _ => false,
         };
-        let from = self.spec.sources.first().map(brokers).filter(|names| !names.is_empty());
+        let from = self.spec.sources.first().and_then(brokers);
         let letters = self.spec.graph.dead_letter;
         let sinks = self.sinks.iter_mut().zip(&self.spec.destinations).enumerate();
         let candidates = sinks.map(|(index, (SinkParts { sink, .. }, item))| Candidate {
             is_shareable: sink.sink().is_shareable(),
-            is_beside: sink.sink().offset_transaction().is_some() && Some(brokers(item)) == from,
+            is_beside: sink.sink().offset_transaction().is_some() && brokers(item) == from,
             can_hold: sink.can_hold_commit(),
             takes_letters: Some(index) == letters,
         });
@@ -175,9 +177,18 @@ impl Pipeline {
 
     /// Looks whether the destinations are ready.
     pub(crate) async fn check_sinks(&mut self) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
+        let mut found: Vec<Diagnostic> = Vec::new();
         for (parts, item) in self.sinks.iter_mut().zip(&self.spec.destinations) {
             for diagnostic in parts.sink.sink().check().await {
+                // What several destinations need is asked for once.
+                let is_known = |known: &Diagnostic| {
+                    known.code.id == diagnostic.code.id
+                        && known.message == diagnostic.message
+                        && known.help == diagnostic.help
+                };
+                if found.iter().any(is_known) {
+                    continue;
+                }
                 let at = diagnostic.at.clone().unwrap_or_else(|| item.at.clone());
                 found.push(diagnostic.at(&at));
             }
@@ -218,14 +229,13 @@ impl Pipeline {
     }
 }
 
-/// The brokers that an item names, sorted.
-fn brokers(item: &Item) -> Vec<String> {
-    let mut names: Vec<String> = match item.spec.fields.iter().any(|field| field.name == "brokers") {
-        true => item.config.texts("brokers").map(str::to_owned).collect(),
-        false => Vec::new(),
-    };
-    names.sort_unstable();
-    names
+/// The brokers that an item names, sorted: none for the log of this machine. `None` where it is no item of Kafka's.
+fn brokers(item: &Item) -> Option<Vec<String>> {
+    item.spec.fields.iter().any(|field| field.name == "brokers").then(|| {
+        let mut names: Vec<String> = item.config.texts("brokers").map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    })
 }
 
 fn cores() -> usize {

@@ -1,4 +1,4 @@
-//! What a pipeline has left behind: its state on this machine, and what its sources keep on their servers.
+//! What a pipeline has left behind: its state on this machine, and what its sources and destinations keep on their servers.
 
 use crate::connectors::specs;
 use crate::environment::ProcessEnvironment;
@@ -20,6 +20,8 @@ pub(crate) struct Left {
     pub(crate) checkpoints: PathBuf,
     /// Its sources that keep something on a server.
     pub(crate) sources: Vec<Remains>,
+    /// Its destinations that may have a topic of Acme's own on their clusters.
+    pub(crate) topics: Vec<connector_kafka::Remains>,
     /// What its committed positions call their splits; of a replication slot, its name.
     pub(crate) splits: Vec<String>,
     /// It has state here.
@@ -45,15 +47,23 @@ impl Left {
                 sources.extend(Remains::of(&item.config, &context, &known).map_err(one)?);
             }
         }
+        let mut topics = Vec::new();
+        for item in &spec.destinations {
+            if std::ptr::eq(item.spec, connector_kafka::DESTINATION.spec) {
+                let context = pipeline::context(&spec, item, clock.clone(), &acme_connect::Notes::default());
+                topics.push(connector_kafka::Remains::of(&item.config, &context).map_err(one)?);
+            }
+        }
         let has_state = Known::of(&spec.name).is_some();
-        Ok(Self { name: spec.name, checkpoints, sources, splits: splits(&positions), has_state })
+        Ok(Self { name: spec.name, checkpoints, sources, topics, splits: splits(&positions), has_state })
     }
 
     /// Of a name that has state here; without its file nothing is known of its servers.
     pub(crate) fn of_state(name: &str, known: &Known) -> Result<Self, Diagnostic> {
         let checkpoints = known.checkpoints.clone();
         let splits = splits(&positions(&checkpoints)?);
-        Ok(Self { name: name.to_owned(), checkpoints, sources: Vec::new(), splits, has_state: true })
+        let (sources, topics) = (Vec::new(), Vec::new());
+        Ok(Self { name: name.to_owned(), checkpoints, sources, topics, splits, has_state: true })
     }
 
     /// By a name that has state here, with all that its file says.

@@ -43,6 +43,7 @@ pub(crate) fn make(keys: &str, batch_mode: bool) -> Result<SinkParts, Diagnostic
     let context = Context {
         disk: Arc::new(OsDisk),
         memory: None,
+        log: None,
         clock: Arc::new(SystemClock::start()),
         item: "warehouse".into(),
         pipeline: "test".into(),
@@ -148,5 +149,6 @@ fn rows<S: AsRef<str>>(columns: RecordBatch, list: &[S]) -> Rows {
         batch: Batch { columns, tick: EventTime(0) },
         shape: Arc::new(Shape { document: Some(DocumentEdits::default()), ..Shape::default() }),
         encoded: Some(encoded),
+        hint: None,
     }
 }

@@ -34,7 +34,7 @@ fn rows(columns: Vec<(&str, ArrayRef)>, documents: &[&str]) -> Rows {
         columns.into_iter().map(|(name, array)| (name, array, true)),
     );
     let batch = Batch { columns: columns.expect("the columns fit"), tick: EventTime(0) };
-    Rows { batch, shape: Arc::new(Shape::default()), encoded: Some(encoded) }
+    Rows { batch, shape: Arc::new(Shape::default()), encoded: Some(encoded), hint: None }
 }
 
 /// All rows in one request; every index is taken for one that exists.

@@ -43,6 +43,7 @@ pub(crate) fn make(url: &str, keys: &str) -> Result<SinkParts, Diagnostic> {
     let context = Context {
         disk: Arc::new(OsDisk),
         memory: None,
+        log: None,
         clock: Arc::new(SystemClock::start()),
         item: "elasticsearch".into(),
         pipeline: "test".into(),
@@ -83,6 +84,7 @@ pub(crate) fn rows(columns: Vec<(Field, ArrayRef)>, documents: &[&str]) -> Rows 
         batch: Batch { columns, tick: EventTime(0) },
         shape: Arc::new(Shape { reads, ..Shape::default() }),
         encoded: Some(encoded),
+        hint: None,
     }
 }
 

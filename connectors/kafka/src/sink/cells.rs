@@ -5,7 +5,7 @@ use acme_formats::Encoded;
 use acme_formats::json::JsonEncoder;
 use acme_types::batch::{META_PREFIX, OPERATION};
 use acme_types::{Diagnostic, Shape};
-use arrow::array::{Array, AsArray, StringViewArray};
+use arrow::array::{Array, AsArray, BinaryViewArray, StringViewArray};
 use arrow::datatypes::TimestampMillisecondType;
 
 /// Where the key of a record comes from.
@@ -18,17 +18,19 @@ enum Key {
 }
 
 /// How the values come.
-enum Values {
+enum Values<'r> {
     /// A line for each row, whose end is no part of the value.
-    Lines(Encoded),
+    Lines(&'r Encoded),
+    /// Documents that nobody has changed, as they came.
+    Documents(&'r BinaryViewArray),
     /// Bytes.
     Cell(Cell),
 }
 
 /// What a batch of rows is as records.
-pub(super) struct Records {
+pub(super) struct Records<'r> {
     key: Key,
-    values: Values,
+    values: Values<'r>,
     headers: Vec<Cell>,
     operations: Option<StringViewArray>,
     /// The records' own times, where the rows come from a log.
@@ -38,9 +40,9 @@ pub(super) struct Records {
 /// Why a row is no record.
 pub(super) type Refused = String;
 
-impl Records {
+impl<'r> Records<'r> {
     /// The row's key comes first among the computed columns if `keyed`; the others are headers.
-    pub(super) fn new(rows: &Rows, keyed: bool) -> Result<Self, Diagnostic> {
+    pub(super) fn new(rows: &'r Rows, keyed: bool) -> Result<Self, Diagnostic> {
         let batch = &rows.batch;
         let (own, computed) = rows.shape.computed.split_at(usize::from(keyed));
         let key = match own.first() {
@@ -54,12 +56,10 @@ impl Records {
             }
         };
         let headers = computed.iter().map(|column| Cell::new(batch, column)).collect::<Result<_, _>>()?;
-        let values = match &rows.encoded {
-            Some(encoded) => Values::Lines(encoded.clone()),
-            None => {
-                let (_, column) = rows.shape.reads.first().expect("a raw value is asked for");
-                Values::Cell(Cell::new(batch, column)?)
-            }
+        let values = match (&rows.encoded, rows.shape.reads.first()) {
+            (Some(encoded), _) => Values::Lines(encoded),
+            (None, Some((_, column))) => Values::Cell(Cell::new(batch, column)?),
+            (None, None) => Values::Documents(batch.raw().expect("rows without bytes are documents")),
         };
         let timestamps = batch.column(&format!("{META_PREFIX}timestamp"));
         Ok(Self {
@@ -71,6 +71,12 @@ impl Records {
                 .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
                 .cloned(),
         })
+    }
+
+    /// Whether each record is nothing but a document that nobody has changed, and its time.
+    pub(super) fn are_documents(&self) -> bool {
+        let is_value = matches!((&self.values, &self.key), (Values::Documents(_), Key::None));
+        is_value && self.headers.is_empty() && self.operations.is_none()
     }
 
     /// The bytes of the key, in `scratch`; `None` is no key.
@@ -108,6 +114,7 @@ impl Records {
                 let line = lines.row(row);
                 Ok(Some(line.strip_suffix(b"\n").unwrap_or(line)))
             }
+            Values::Documents(documents) => Ok(Some(documents.value(row))),
             Values::Cell(cell) => match cell.write(row, scratch) {
                 Found::Value => Ok(Some(scratch)),
                 Found::Null => Ok(None),

@@ -9,15 +9,15 @@ mod fencing;
 mod group;
 mod progress;
 mod topic;
+mod write;
 
 use crate::fault::fault;
 use crate::settings::{Cluster, Values};
 use acme_connect::{
-    AnySink, Context, Fate, Fates, Format, OffsetTransaction, Prepared, Refusal, Rows, Sink, SinkParts,
-    failpoint,
+    AnySink, Context, Fates, Format, OffsetTransaction, Prepared, Refusal, Rows, Sink, SinkParts, failpoint,
 };
 use acme_kafka::produce::{
-    Delivery, Producer, ProducerOptions, Refused, Target, Transactional, init_producer, partition_for_key,
+    Delivery, Producer, ProducerOptions, Refused, Target, Transactional, init_producer,
 };
 use acme_kafka::{Class, CoordinatorKind, Error, ErrorCode, TopicPartition};
 use acme_types::codes::{EPOCH_TOO_LONG, LOST_OWNERSHIP, LOST_SPLITS};
@@ -25,10 +25,12 @@ use acme_types::{Change, Clock, Config, Delivery as Promise, Diagnostic, Epoch, 
 use cells::Records;
 use fencing::Fencing;
 use progress::Progress;
+pub(crate) use progress::commit_topic;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use topic::Topic;
+use write::Writer;
 
 /// How long a transaction may be open; one that takes longer is aborted by the broker.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
@@ -60,6 +62,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SinkParts, Diag
     };
     Ok(SinkParts {
         sink: AnySink::CommitPoint(Box::new(sink)),
+        takes_documents: format == Some(Format::Json),
         format,
         reads,
         computed: key.into_iter().chain(headers).collect(),
@@ -175,60 +178,26 @@ impl Sink for KafkaSink {
 
     async fn write(&mut self, rows: &Rows) -> Result<Fates, Diagnostic> {
         let what = self.what();
-        let now_ms = self.clock.now().0.div_euclid(1000);
         let records = Records::new(rows, self.keyed)?;
         let open = self.open.as_mut().expect("it is opened first");
         if let Some(of) = &self.transactional {
             open.begin(of.timeout).map_err(|error| fault(&what, &error))?;
         }
-        let Open { producer, targets, next, .. } = open;
-        let partitions = i32::try_from(targets.len()).expect("partitions have 32-bit numbers");
-        let mut fates = Fates::new();
-        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
-        let mut header_bytes: Vec<Vec<u8>> = vec![Vec::new(); self.names.len()];
-        let mut headers_room = Vec::with_capacity(self.names.len());
-        for row in 0..rows.batch.rows() {
-            let (key, value) = match (records.key(row, &mut key_bytes), records.value(row, &mut value_bytes))
-            {
-                (Ok(None), _) if records.is_tombstone(row) => {
-                    let reason =
-                        "a DELETE without a key deletes nothing: give the destination a `key`".to_owned();
-                    fates.push((row, Fate::Reject { reason }));
-                    continue;
-                }
-                (Ok(key), Ok(value)) => (key, value),
-                (Err(reason), _) | (_, Err(reason)) => {
-                    fates.push((row, Fate::Reject { reason }));
-                    continue;
-                }
-            };
-            let target = match key {
-                Some(key) => {
-                    targets[usize::try_from(partition_for_key(key, partitions)).expect("it is a partition")]
-                }
-                None => targets[*next],
-            };
-            let mut headers = headers_room;
-            for ((number, name), bytes) in self.names.iter().enumerate().zip(&mut header_bytes) {
-                bytes.clear();
-                if records.header(number, row, bytes) {
-                    headers.push((&**name, Some(&**bytes)));
-                }
-            }
-            let timestamp = records.timestamp_ms(row).unwrap_or(now_ms);
-            let sent = producer.send(target, timestamp, key, value, &headers).await;
-            headers_room = emptied(headers);
-            match sent {
-                Ok(_) => {}
-                Err(error) if error.code() == Some(ErrorCode::MESSAGE_TOO_LARGE) => {
-                    fates.push((row, Fate::Reject { reason: error.to_string() }));
-                }
-                Err(error) => return Err(self.lost(&what, &error).await),
-            }
-        }
+        let writer = Writer {
+            producer: &mut open.producer,
+            targets: &open.targets,
+            next: open.next,
+            now_ms: self.clock.now().0.div_euclid(1000),
+            headers: &self.names,
+            fates: Fates::new(),
+        };
+        let written = writer.write(rows, &records).await;
         // Records without a key fill the batch of one partition after the other.
-        *next = (*next + 1) % targets.len();
-        Ok(fates)
+        open.next = (open.next + 1) % open.targets.len();
+        match written {
+            Ok(fates) => Ok(fates),
+            Err(error) => Err(self.lost(&what, &error).await),
+        }
     }
 
     async fn settle(&mut self, all: bool) -> Result<Vec<Refusal>, Diagnostic> {
@@ -261,15 +230,6 @@ impl Sink for KafkaSink {
     fn offset_transaction(&mut self) -> Option<&mut dyn OffsetTransaction> {
         Some(self)
     }
-}
-
-type Header<'a> = (&'a str, Option<&'a [u8]>);
-
-/// The same allocation for headers that live at another time.
-fn emptied<'a>(mut headers: Vec<Header<'_>>) -> Vec<Header<'a>> {
-    headers.clear();
-    // The standard library collects into the vector that it takes from.
-    headers.into_iter().map(|_| unreachable!("it is empty")).collect()
 }
 
 impl KafkaSink {

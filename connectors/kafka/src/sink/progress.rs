@@ -18,9 +18,14 @@ pub(super) struct Progress {
     partition: TopicPartition,
 }
 
+/// The topic of a pipeline.
+pub(crate) fn commit_topic(pipeline: &str) -> String {
+    format!("acme.{pipeline}.commit")
+}
+
 impl Progress {
     fn of(pipeline: &str) -> Self {
-        let partition = TopicPartition::new(format!("acme.{pipeline}.commit"), 0);
+        let partition = TopicPartition::new(commit_topic(pipeline), 0);
         Self { group: format!("acme-{pipeline}"), partition }
     }
 

@@ -1,6 +1,7 @@
 //! Fetched records as a chunk: nothing is copied but where each record lies.
 
 use super::position::{Place, split};
+use crate::ready::Ready;
 use crate::settings::Values;
 use acme_connect::metadata;
 use acme_kafka::{Fetched, TopicPartition};
@@ -30,11 +31,13 @@ pub(super) fn chunk(fetched: Fetched, values: &Values) -> Option<Chunk> {
             header_count: record.header_count(),
         })
         .collect();
+    let hint = Ready::of(&fetched);
     let records = Records {
         topic: fetched.topic,
         partition: fetched.partition,
         buffer: Buffer::from(fetched.buffer),
         records,
+        hint,
     };
     let payload = match values {
         Values::Raw => Payload::Batch(raw(&records)),

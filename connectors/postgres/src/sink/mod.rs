@@ -64,7 +64,15 @@ fn make(config: &Config, context: &Context) -> Result<SinkParts, Diagnostic> {
         settings: Arc::new(settings),
     };
     let sink = AnySink::CommitPoint(Box::new(sink));
-    Ok(SinkParts { sink, format: None, reads: Vec::new(), computed: Vec::new(), change, delivery })
+    Ok(SinkParts {
+        sink,
+        format: None,
+        takes_documents: false,
+        reads: Vec::new(),
+        computed: Vec::new(),
+        change,
+        delivery,
+    })
 }
 
 struct PostgresSink {

@@ -66,6 +66,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynSource
     let context = Context {
         disk: Arc::new(OsDisk),
         memory: None,
+        log: None,
         clock: Arc::new(SystemClock::start()),
         item: "users_cdc".into(),
         pipeline: "test".into(),

@@ -47,6 +47,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynCommit
     let context = Context {
         disk: Arc::new(OsDisk),
         memory: None,
+        log: None,
         clock: Arc::new(SystemClock::start()),
         item: "copy".into(),
         pipeline: "test".into(),
@@ -145,7 +146,7 @@ pub(crate) fn changes(columns: Vec<(&str, ArrayRef)>, key: &[&str], operations: 
     let columns = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     let key = key.iter().map(|name| (*name).to_owned()).collect();
     let shape = Arc::new(Shape { columns: names, key, ..Shape::default() });
-    Rows { batch: Batch { columns, tick: EventTime(0) }, shape, encoded: None }
+    Rows { batch: Batch { columns, tick: EventTime(0) }, shape, encoded: None, hint: None }
 }
 
 /// Documents as they come from a file.
@@ -153,7 +154,7 @@ pub(crate) fn documents(lines: &[&str]) -> Rows {
     let raw: ArrayRef = Arc::new(BinaryViewArray::from_iter_values(lines));
     let columns = RecordBatch::try_from_iter([("_meta.raw", raw)]).unwrap();
     let shape = Arc::new(Shape { document: Some(DocumentEdits::default()), ..Shape::default() });
-    Rows { batch: Batch { columns, tick: EventTime(0) }, shape, encoded: None }
+    Rows { batch: Batch { columns, tick: EventTime(0) }, shape, encoded: None, hint: None }
 }
 
 pub(crate) fn ints(values: &[i64]) -> ArrayRef {
@@ -171,7 +172,7 @@ pub(crate) fn passed_on(chunk: &Chunk, key: &[String]) -> Rows {
     let visible = schema.fields().iter().filter(|field| !field.name().starts_with("_meta."));
     let names = visible.map(|field| (field.name().clone(), field.name().clone())).collect();
     let shape = Arc::new(Shape { columns: names, key: key.to_vec(), ..Shape::default() });
-    Rows { batch: Batch { columns: columns.clone(), tick: EventTime(0) }, shape, encoded: None }
+    Rows { batch: Batch { columns: columns.clone(), tick: EventTime(0) }, shape, encoded: None, hint: None }
 }
 
 /// Copies what the source's tables hold now into the destination, in one epoch; how many rows that were.

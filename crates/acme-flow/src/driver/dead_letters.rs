@@ -38,7 +38,7 @@ impl LetterWriter {
             }
             None => None,
         };
-        Ok(Rows { batch, shape: self.shape.clone(), encoded })
+        Ok(Rows { batch, shape: self.shape.clone(), encoded, hint: None })
     }
 }
 

@@ -6,8 +6,9 @@ use arrow::compute::concat_batches;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A batch of at least so many rows is written as it came: copying it costs more than a request.
+/// A batch of at least so many rows or bytes is written as it came: copying it costs more than a request.
 const LARGE: usize = 4096;
+const LARGE_BYTES: usize = 512 * 1024;
 /// So many rows leave at once at most.
 const ROWS_MAX: usize = 8192;
 
@@ -16,6 +17,7 @@ const ROWS_MAX: usize = 8192;
 pub(super) struct Merge {
     parts: Vec<Rows>,
     rows: usize,
+    bytes: usize,
     permits: Vec<Arc<OwnedSemaphorePermit>>,
 }
 
@@ -25,13 +27,18 @@ impl Merge {
         let Some(last) = self.parts.last() else { return true };
         self.rows + rows.batch.rows() <= ROWS_MAX
             && self.rows < LARGE
+            && self.bytes < LARGE_BYTES
             && rows.batch.rows() < LARGE
+            && bytes(rows) < LARGE_BYTES
+            && last.hint.is_none()
+            && rows.hint.is_none()
             && Arc::ptr_eq(&last.shape, &rows.shape)
             && last.batch.schema() == rows.batch.schema()
     }
 
     pub(super) fn push(&mut self, rows: Rows) {
         self.rows += rows.batch.rows();
+        self.bytes += bytes(&rows);
         self.parts.push(rows);
     }
 
@@ -42,9 +49,14 @@ impl Merge {
 
     /// What waits, as one batch, and the permits.
     pub(super) fn take(&mut self) -> (Option<Rows>, Vec<Arc<OwnedSemaphorePermit>>) {
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         (join(std::mem::take(&mut self.parts)), std::mem::take(&mut self.permits))
     }
+}
+
+/// What a copy of the rows would copy, where that is known at once.
+fn bytes(rows: &Rows) -> usize {
+    rows.encoded.as_ref().map_or(0, |encoded| encoded.bytes.len())
 }
 
 fn join(mut parts: Vec<Rows>) -> Option<Rows> {
@@ -66,7 +78,7 @@ fn join(mut parts: Vec<Rows>) -> Option<Rows> {
         }
         all
     });
-    Some(Rows { batch, shape: parts[0].shape.clone(), encoded })
+    Some(Rows { batch, shape: parts[0].shape.clone(), encoded, hint: None })
 }
 
 #[cfg(test)]
@@ -85,7 +97,7 @@ mod tests {
             encoded.ends.push(encoded.bytes.len());
         }
         let batch = Batch { columns, tick: EventTime(tick) };
-        Rows { batch, shape: shape.clone(), encoded: Some(encoded) }
+        Rows { batch, shape: shape.clone(), encoded: Some(encoded), hint: None }
     }
 
     #[test]

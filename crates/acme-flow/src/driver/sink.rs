@@ -316,5 +316,5 @@ fn subset(rows: &Rows, chosen: &[usize]) -> Rows {
         }
         some
     });
-    Rows { batch: rows.batch.with(columns), shape: rows.shape.clone(), encoded }
+    Rows { batch: rows.batch.with(columns), shape: rows.shape.clone(), encoded, hint: None }
 }

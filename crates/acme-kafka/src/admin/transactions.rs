@@ -1,12 +1,14 @@
 //! Looking at transactions (KIP-664, brokers from 3.0 on).
 
-use crate::client::{Client, CoordinatorKind, Purpose};
+use crate::client::{Client, CoordinatorKind, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::produce::Identity;
 use crate::wire::text;
 use kafka_protocol::messages::{
-    DescribeTransactionsRequest, ListTransactionsRequest, ListTransactionsResponse, TransactionalId,
+    DescribeTransactionsRequest, ListTransactionsRequest, ListTransactionsResponse, ProducerId,
+    TransactionalId,
 };
+use std::collections::BTreeMap;
 
 /// The state of a transaction that is open: neither committed nor aborted.
 pub const ONGOING: &str = "Ongoing";
@@ -23,6 +25,19 @@ pub struct ListedTransaction {
     pub state: String,
 }
 
+/// Which transactional ids are listed; by default all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransactionFilter<'a> {
+    /// Those in one of these states.
+    pub states: &'a [&'a str],
+    /// Those of one of these producers.
+    pub producer_ids: &'a [i64],
+    /// Those whose transaction has been open for longer, in ms (KIP-994, brokers from 3.8 on).
+    pub longer_than_ms: Option<i64>,
+    /// Those that match this regular expression of RE2 (KIP-1152, brokers from 4.1 on).
+    pub pattern: Option<&'a str>,
+}
+
 /// A transactional id as its coordinator knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionDescription {
@@ -34,6 +49,10 @@ pub struct TransactionDescription {
     pub began_ms: i64,
     /// After how long an open transaction is aborted, in ms.
     pub timeout_ms: i32,
+    /// The broker that coordinates it.
+    pub coordinator: i32,
+    /// The partitions in the open transaction, or those that lack their marker yet.
+    pub partitions: Vec<TopicPartition>,
 }
 
 impl Client {
@@ -42,11 +61,28 @@ impl Client {
     /// # Errors
     /// What a broker says; a broker that cannot be reached, for its ids would be missing; [`Error::Unsupported`].
     pub async fn list_transactions(&self, states: &[&str]) -> Result<Vec<ListedTransaction>> {
+        let found = self.find_transactions(TransactionFilter { states, ..Default::default() }).await?;
+        let mut listed: Vec<ListedTransaction> = found.into_values().flatten().collect();
+        listed.sort();
+        listed.dedup();
+        Ok(listed)
+    }
+
+    /// The transactional ids that we may see and that the filter lets through, by the brokers that coordinate them.
+    ///
+    /// # Errors
+    /// As [`Self::list_transactions`]; INVALID_REGULAR_EXPRESSION.
+    pub async fn find_transactions(
+        &self,
+        filter: TransactionFilter<'_>,
+    ) -> Result<BTreeMap<i32, Vec<ListedTransaction>>> {
         let request = ListTransactionsRequest::default()
-            .with_state_filters(states.iter().map(|state| text(state)).collect())
-            .with_duration_filter(-1);
+            .with_state_filters(filter.states.iter().map(|state| text(state)).collect())
+            .with_producer_id_filters(filter.producer_ids.iter().map(|id| ProducerId(*id)).collect())
+            .with_duration_filter(filter.longer_than_ms.unwrap_or(-1))
+            .with_transactional_id_pattern(filter.pattern.map(text));
         let brokers: Vec<i32> = self.metadata(&[]).await?.brokers.keys().copied().collect();
-        let mut listed = Vec::new();
+        let mut listed = BTreeMap::new();
         for broker in brokers {
             let mut tries = self.tries();
             let response: ListTransactionsResponse = loop {
@@ -59,14 +95,15 @@ impl Client {
                     Err(error) => tries.after(error).await?,
                 }
             };
-            listed.extend(response.transaction_states.into_iter().map(|it| ListedTransaction {
+            let told = response.transaction_states.into_iter().map(|it| ListedTransaction {
                 id: it.transactional_id.to_string(),
                 producer_id: it.producer_id.0,
                 state: it.transaction_state.to_string(),
-            }));
+            });
+            let mut told: Vec<ListedTransaction> = told.collect();
+            told.sort();
+            listed.insert(broker, told);
         }
-        listed.sort();
-        listed.dedup();
         Ok(listed)
     }
 
@@ -89,7 +126,13 @@ impl Client {
             return Ok(None);
         }
         ErrorCode(found.error_code).check(|| format!("description of transaction {id}"))?;
+        let partitions = found.topics.iter().flat_map(|topic| {
+            let of = |number: &i32| TopicPartition::new(topic.topic.as_str(), *number);
+            topic.partitions.iter().map(of)
+        });
         Ok(Some(TransactionDescription {
+            coordinator: self.coordinator(CoordinatorKind::Transaction, id).await?,
+            partitions: partitions.collect(),
             state: found.transaction_state.to_string(),
             producer: Identity { producer_id: found.producer_id.0, epoch: found.producer_epoch },
             began_ms: found.transaction_start_time_ms,

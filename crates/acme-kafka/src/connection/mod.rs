@@ -4,6 +4,7 @@
 //! connection, because what would come later could not be told from an answer to the next one's retry.
 
 mod open;
+mod room;
 mod sasl;
 mod scram;
 mod tls;
@@ -11,6 +12,7 @@ mod versions;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use sasl::read_handshake;
+pub(crate) use scram::salted;
 pub(crate) use tls::client_config;
 pub use versions::ApiVersions;
 
@@ -19,18 +21,17 @@ use crate::error::{Error, Result};
 use crate::signal::Signal;
 use crate::wire::{self, Frame, api_name};
 use crate::world::World;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use kafka_protocol::protocol::Request;
+use room::Room;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
-
-/// What is reserved for a response before any of it has arrived; the rest as it comes.
-const RESERVE: usize = 4 * 1024 * 1024;
 
 /// A broker, logged in to. Dropping it closes the socket.
 pub struct Connection {
@@ -310,10 +311,9 @@ async fn write<W: AsyncWrite + Unpin>(
     let work = async {
         while let Some(outgoing) = incoming.recv().await {
             let (head, body) = shared.expect(outgoing)?;
-            writing.write_all(&head).await.map_err(|error| shared.io(error))?;
-            for part in body {
-                writing.write_all(&part).await.map_err(|error| shared.io(error))?;
-            }
+            let mut parts = Parts(body.into());
+            parts.0.push_front(head);
+            writing.write_all_buf(&mut parts).await.map_err(|error| shared.io(error))?;
             // TLS keeps what fills no record; a plain socket has nothing to flush.
             writing.flush().await.map_err(|error| shared.io(error))?;
         }
@@ -332,12 +332,44 @@ async fn write<W: AsyncWrite + Unpin>(
     drop(writing.shutdown().await);
 }
 
+/// What is sent behind each other: as few system calls as there may be, and nothing is copied.
+struct Parts(VecDeque<Bytes>);
+
+impl Buf for Parts {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |part| part)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let parts = self.0.iter().filter(|part| !part.is_empty()).zip(slices);
+        parts.map(|(part, slice)| *slice = IoSlice::new(part)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(part) = self.0.front_mut() {
+            let some = count.min(part.len());
+            part.advance(some);
+            count -= some;
+            if !part.is_empty() {
+                break;
+            }
+            self.0.pop_front();
+        }
+        assert_eq!(count, 0, "no more was sent than there was");
+    }
+}
+
 /// Hands out responses until the connection ends.
 async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_max: usize) {
+    let room = Room::default();
     let closed = shared.closed.clone();
     let work = async {
         loop {
-            let response = read_frame(&mut reading, &shared, bytes_max).await?;
+            let response = read_frame(&mut reading, &shared, &room, bytes_max).await?;
             shared.deliver(response)?;
         }
     };
@@ -354,6 +386,7 @@ async fn read<R: AsyncRead + Unpin>(mut reading: R, shared: Arc<Shared>, bytes_m
 async fn read_frame<R: AsyncRead + Unpin>(
     reading: &mut R,
     shared: &Shared,
+    room: &Room,
     bytes_max: usize,
 ) -> Result<Bytes> {
     let length = reading.read_i32().await.map_err(|error| shared.io(describe(&error)))?;
@@ -362,17 +395,17 @@ async fn read_frame<R: AsyncRead + Unpin>(
     if length > bytes_max || length < 4 {
         return Err(fault());
     }
-    let mut buffer = BytesMut::with_capacity(length.min(RESERVE));
+    let mut buffer = room.take(length);
     let mut limited = reading.take(length as u64);
     while buffer.len() < length {
         if buffer.len() == buffer.capacity() {
-            buffer.reserve(buffer.len().min(length - buffer.len()));
+            buffer.reserve_exact(buffer.len().min(length - buffer.len()));
         }
         if limited.read_buf(&mut buffer).await.map_err(|error| shared.io(describe(&error)))? == 0 {
             return Err(shared.io("the broker closed it in the middle of a response"));
         }
     }
-    Ok(buffer.freeze())
+    Ok(room.lend(buffer))
 }
 
 fn describe(error: &std::io::Error) -> String {

@@ -112,6 +112,14 @@ fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
     keyed::<M>(key).chain_update(message).finalize().into_bytes().to_vec()
 }
 
+/// What a cluster keeps of a password, and what is sent to it (KIP-554).
+pub(crate) fn salted(hash: ScramHash, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+    match hash {
+        ScramHash::Sha256 => salted_password::<Hmac<Sha256>>(password, salt, iterations),
+        ScramHash::Sha512 => salted_password::<Hmac<Sha512>>(password, salt, iterations),
+    }
+}
+
 /// `Hi` of RFC 5802: PBKDF2 of one block.
 fn salted_password<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
     let keyed = keyed::<M>(password);

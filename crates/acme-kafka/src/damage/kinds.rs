@@ -135,4 +135,43 @@ kinds! {
             .with_topics(vec![m::describe_transactions_response::TopicData::default()
                 .with_topic(topic())
                 .with_partitions(vec![1; 4]); 3]); 2]);
+    DescribeLogDirsRequest 4 m::DescribeLogDirsResponse::default().with_results(vec![
+        m::describe_log_dirs_response::DescribeLogDirsResult::default()
+            .with_log_dir(text("/var/lib/kafka"))
+            .with_topics(vec![m::describe_log_dirs_response::DescribeLogDirsTopic::default()
+                .with_name(topic())
+                .with_partitions(vec![Default::default(); 4]); 3]); 2]);
+    DescribeProducersRequest 0 m::DescribeProducersResponse::default().with_topics(vec![
+        m::describe_producers_response::TopicResponse::default()
+            .with_name(topic())
+            .with_partitions(vec![m::describe_producers_response::PartitionResponse::default()
+                .with_error_message(Some(text("no")))
+                .with_active_producers(vec![Default::default(); 3]); 3]); 2]);
+    WriteTxnMarkersRequest 1 m::WriteTxnMarkersResponse::default().with_markers(vec![
+        m::write_txn_markers_response::WritableTxnMarkerResult::default().with_topics(vec![
+            m::write_txn_markers_response::WritableTxnMarkerTopicResult::default()
+                .with_name(topic())
+                .with_partitions(vec![Default::default(); 4]); 3]); 2]);
+    DescribeClientQuotasRequest 1 m::DescribeClientQuotasResponse::default().with_entries(Some(vec![
+        m::describe_client_quotas_response::EntryData::default()
+            .with_entity(vec![m::describe_client_quotas_response::EntityData::default()
+                .with_entity_type(text("user"))
+                .with_entity_name(Some(text("u"))); 2])
+            .with_values(vec![m::describe_client_quotas_response::ValueData::default()
+                .with_key(text("producer_byte_rate")); 3]); 3]));
+    AlterClientQuotasRequest 1 m::AlterClientQuotasResponse::default().with_entries(vec![
+        m::alter_client_quotas_response::EntryData::default()
+            .with_error_message(Some(text("no")))
+            .with_entity(vec![m::alter_client_quotas_response::EntityData::default()
+                .with_entity_type(text("user")); 2]); 3]);
+    DescribeUserScramCredentialsRequest 0 m::DescribeUserScramCredentialsResponse::default().with_results(vec![
+        m::describe_user_scram_credentials_response::DescribeUserScramCredentialsResult::default()
+            .with_user(text("u"))
+            .with_credential_infos(vec![Default::default(); 2]); 4]);
+    AlterUserScramCredentialsRequest 0 m::AlterUserScramCredentialsResponse::default().with_results(vec![
+        m::alter_user_scram_credentials_response::AlterUserScramCredentialsResult::default()
+            .with_user(text("u"))
+            .with_error_message(Some(text("no"))); 4]);
+    ListConfigResourcesRequest 1 m::ListConfigResourcesResponse::default().with_config_resources(vec![
+        m::list_config_resources_response::ConfigResource::default().with_resource_name(text("r")); 6]);
 }

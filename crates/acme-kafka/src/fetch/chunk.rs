@@ -3,7 +3,7 @@
 use super::Fetched;
 use crate::client::TopicPartition;
 use crate::error::{Error, Result};
-use crate::records::{Compression, Fault, Record, index, marker_is_abort, next_batch};
+use crate::records::{Compression, Fault, Record, Whole, index, marker_is_abort, next_batch};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 use uuid::Uuid;
@@ -79,13 +79,13 @@ impl Chunk {
     /// position, so the result may hold none.
     pub(super) fn decode(&mut self, limits: Limits) -> Result<Fetched> {
         let whole = self.records.clone();
-        let mut records = Vec::new();
+        let (mut records, mut ready) = (Vec::new(), Vec::new());
         let mut buffer = Buffer::Nothing;
         let (mut next_offset, mut leader_epoch) = (self.first, -1);
         let mut progress = false;
         loop {
             let before = self.records.clone();
-            match self.batch(&whole, limits, &mut buffer, &mut records) {
+            match self.batch(&whole, limits, &mut buffer, &mut records, &mut ready) {
                 Ok(Some((end, epoch))) => {
                     (next_offset, leader_epoch) = (end.max(next_offset), epoch);
                     progress = true;
@@ -127,6 +127,7 @@ impl Chunk {
             partition: self.partition.partition,
             records,
             buffer,
+            ready,
             leader_epoch,
             next_offset,
             high_watermark: self.high_watermark,
@@ -143,6 +144,7 @@ impl Chunk {
         limits: Limits,
         buffer: &mut Buffer,
         records: &mut Vec<Record>,
+        ready: &mut Vec<Whole>,
     ) -> Result<Option<(i64, i32)>, Fault> {
         let Some(batch) = next_batch(&mut self.records, limits.check_crcs)? else { return Ok(None) };
         let end = Some((batch.last_offset + 1, batch.leader_epoch));
@@ -165,13 +167,14 @@ impl Chunk {
             (Buffer::Shared, other) if other != Compression::None => return Ok(None),
             (_, Compression::None) => {
                 let to = whole.len() - self.records.len();
-                let known = records.len();
-                let result = index(&batch, &whole[..to], to - batch.records.len(), self.first, records);
+                let (from, known) = (to - batch.records.len(), records.len());
+                let result = index(&batch, &whole[..to], from, self.first, records);
                 if result.is_err() {
                     // Half a batch is not given out.
                     records.truncate(known);
                 }
                 result?;
+                ready.extend(Whole::of(&batch, &records[known..], from..to));
                 *buffer = Buffer::Shared;
             }
             (Buffer::Owned(out), _) => self.inflate(&batch, compression, limits, out, records)?,

@@ -13,7 +13,7 @@ mod worker;
 use crate::client::{Client, TopicPartition};
 use crate::error::Result;
 use crate::offsets::Isolation;
-use crate::records::Record;
+use crate::records::{Record, Whole};
 use bytes::Bytes;
 use chunk::Limits;
 use state::Shared;
@@ -56,7 +56,7 @@ impl Default for FetchOptions {
             isolation: Isolation::default(),
             max_wait: Duration::from_millis(500),
             min_bytes: 1,
-            max_bytes: 4 * 1024 * 1024,
+            max_bytes: 2 * 1024 * 1024,
             partition_max_bytes: 1024 * 1024,
             prefetch_bytes: 8 * 1024 * 1024,
             check_crcs: true,
@@ -98,6 +98,8 @@ pub struct Fetched {
     pub records: Vec<Record>,
     /// What the records lie in: a slice of the response, or what was decompressed.
     pub buffer: Bytes,
+    /// Batches of the buffer that may be written again as they are: see [`Producer::send_whole`](crate::Producer::send_whole).
+    pub ready: Vec<Whole>,
     /// The leader epoch of the last batch, -1 if there was none.
     pub leader_epoch: i32,
     /// The position after this.

@@ -20,7 +20,8 @@ pub use refused::Refused;
 use crate::client::{Client, Purpose, TopicPartition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::properties::ProducerSettings;
-use crate::records::{BatchBuilder, Compression, Header};
+use crate::records::{BatchBuilder, Compression, Encoded, HEADER_BYTES, Header, Whole};
+use bytes::Bytes;
 use pump::Outcome;
 use queue::{Open, Queue, Sealed};
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ impl Default for ProducerOptions {
             batch_bytes: 1_000_000,
             linger: Duration::from_millis(5),
             in_flight_max: 5,
-            buffer_bytes: 16 * 1024 * 1024,
+            buffer_bytes: 8 * 1024 * 1024,
             request_bytes: 4 * 1024 * 1024,
             record_bytes_max: 64 * 1024 * 1024,
             delivery_timeout: Duration::from_secs(120),
@@ -208,14 +209,12 @@ impl Producer {
     ) -> Result<u64> {
         self.transaction.check_writable()?;
         let size = BatchBuilder::size_of(key, value, headers);
-        let (partition, queue) = &mut self.parts[target.0];
+        let (partition, queue) = &self.parts[target.0];
         if size > self.options.record_bytes_max {
             let what = format!("record {} for {partition}, of {size} bytes", queue.next);
             return Err(Error::broker(ErrorCode::MESSAGE_TOO_LARGE, what));
         }
-        if self.deliveries.len() >= DELIVERIES_MAX {
-            return Err(Error::State(format!("{DELIVERIES_MAX} deliveries were not taken: call flush")));
-        }
+        self.check_deliveries()?;
         if queue.open.as_ref().is_some_and(|open| open.builder.bytes() + size > self.options.batch_bytes) {
             self.seal(target)?;
         }
@@ -223,7 +222,7 @@ impl Producer {
         let number = queue.next;
         queue.next += 1;
         let open = queue.open.get_or_insert_with(|| Open {
-            builder: BatchBuilder::with_capacity(size.max(4_096)),
+            builder: BatchBuilder::with_capacity(size.max(4_096).max(queue.usual)),
             first: number,
             since: self.client.world().now(),
         });
@@ -249,6 +248,36 @@ impl Producer {
             self.make_room().await?;
         }
         self.push(target, timestamp, key, value, headers)
+    }
+
+    /// Whether a batch may be sent as it is: as the options would have it made, and not so small that copying its records to others
+    /// costs less than a batch of its own.
+    #[must_use]
+    pub fn takes_whole(&self, whole: &Whole) -> bool {
+        let ProducerOptions { compression, batch_bytes, record_bytes_max, .. } = self.options;
+        let bytes = whole.bytes.len() + HEADER_BYTES;
+        let fits = bytes <= batch_bytes.min(record_bytes_max) && bytes >= batch_bytes / 4;
+        fits && compression == Compression::None
+    }
+
+    /// Sends the records of a batch that [`Self::takes_whole`], without a copy; `buffer` is what it lies in, and is kept until they
+    /// are acknowledged. Returns the number of the first one.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_whole(&mut self, target: Target, whole: &Whole, buffer: &Bytes) -> Result<u64> {
+        self.transaction.check_writable()?;
+        self.check_deliveries()?;
+        self.seal(target)?;
+        let encoded = Encoded::ready(whole, buffer.slice(whole.bytes.clone()));
+        let queue = &mut self.parts[target.0].1;
+        let first = queue.next;
+        queue.next += u64::from(encoded.count.unsigned_abs());
+        self.buffered += encoded.bytes();
+        let deadline = self.client.world().now() + self.options.delivery_timeout;
+        queue.seal(Sealed { encoded, first, deadline, sequence: None, unsure: false });
+        self.make_room().await?;
+        Ok(first)
     }
 
     async fn make_room(&mut self) -> Result<()> {
@@ -320,6 +349,13 @@ impl Producer {
         self.buffered
     }
 
+    fn check_deliveries(&self) -> Result<()> {
+        if self.deliveries.len() >= DELIVERIES_MAX {
+            return Err(Error::State(format!("{DELIVERIES_MAX} deliveries were not taken: call flush")));
+        }
+        Ok(())
+    }
+
     fn is_idle(&self) -> bool {
         self.under_way.is_empty()
             && self.parts.iter().all(|(_, queue)| queue.is_idle() && queue.open.is_none())
@@ -334,12 +370,12 @@ impl Producer {
         let (partition, queue) = &mut self.parts[target.0];
         let Some(open) = queue.open.take() else { return Ok(()) };
         let before = open.builder.bytes();
+        queue.usual = before;
         let encoded = open
             .builder
             .finish(self.options.compression)
             .map_err(|fault| Error::State(format!("a batch for {partition}: {fault}")))?;
-        self.buffered =
-            (self.buffered + encoded.bytes()).saturating_sub(before - crate::records::HEADER_BYTES);
+        self.buffered = (self.buffered + encoded.bytes()).saturating_sub(before - HEADER_BYTES);
         let deadline = self.client.world().now() + self.options.delivery_timeout;
         queue.seal(Sealed { encoded, first: open.first, deadline, sequence: None, unsure: false });
         self.due = true;

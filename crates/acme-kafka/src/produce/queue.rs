@@ -63,6 +63,8 @@ pub(super) struct Queue {
     in_flight: BTreeMap<u64, Sealed>,
     /// The number of the next record.
     pub(super) next: u64,
+    /// Bytes of the last full batch before compression: the next one will have as many.
+    pub(super) usual: usize,
     identity: Identity,
     next_sequence: i32,
     /// Whether a batch of this identity was acknowledged: then the log knows where our numbers are.
@@ -85,6 +87,7 @@ impl Queue {
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
             next: 0,
+            usual: 0,
             identity,
             next_sequence: 0,
             settled: false,

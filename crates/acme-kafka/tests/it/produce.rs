@@ -3,9 +3,9 @@
 use crate::client::feed;
 use crate::{NODE, client, topic};
 use acme_kafka::admin::{NewTopic, Resource};
-use acme_kafka::produce::{Producer, ProducerOptions, partition_for_key};
-use acme_kafka::records::Compression;
-use acme_kafka::{Client, Config, ErrorCode, TopicPartition};
+use acme_kafka::produce::{Producer, ProducerOptions, Transactional, partition_for_key};
+use acme_kafka::records::{Compression, Whole};
+use acme_kafka::{Client, Config, ErrorCode, FetchOptions, Fetcher, Isolation, Position, TopicPartition};
 use acme_lab::kafka::Kafka;
 use acme_lab::run;
 use std::time::Duration;
@@ -46,6 +46,91 @@ async fn records_of_every_compression_are_read_by_another_client() {
             assert_eq!(*line, format!("{number} {} h=1 k{number}={value}", 1_000 + number));
         }
     }
+}
+
+/// A topic with batches of every kind; how many records it shows.
+async fn mixture(client: &Client, topic: &str) -> u64 {
+    let partition = TopicPartition::new(topic, 0);
+    let mut shown = 0;
+    for (round, compression) in
+        [Compression::None, Compression::Zstd, Compression::None].into_iter().enumerate()
+    {
+        let id = format!("mixture-{topic}-{round}");
+        let transactional = Some(Transactional { id, timeout: Duration::from_secs(60) });
+        let options =
+            ProducerOptions { compression, batch_bytes: 20_000, transactional, ..ProducerOptions::default() };
+        let mut producer = Producer::connect(client.clone(), options).await.unwrap();
+        let target = producer.target(&partition).await.unwrap();
+        // Values alone, among them nulls; keys; headers; few records; and all of it in a transaction that is aborted.
+        for (kind, count) in
+            [("value", 400_u64), ("key", 100), ("header", 100), ("value", 5), ("aborted", 100)]
+        {
+            producer.begin().unwrap();
+            for number in 0..count {
+                let value = format!("{round} {kind} {number} {}", "x".repeat(100));
+                let value = (number % 50 != 7).then_some(value.as_bytes());
+                let key = (kind == "key").then_some(&b"k"[..]);
+                let headers = [("h", Some(&b"1"[..])), ("none", None)];
+                let headers = if kind == "header" { &headers[..] } else { &[] };
+                producer.send(target, 5_000 - number as i64, key, value, headers).await.unwrap();
+            }
+            producer.flush().await.unwrap();
+            match kind {
+                "aborted" => producer.abort().await.unwrap(),
+                _ => drop(producer.commit().await.unwrap()),
+            }
+            shown += if kind == "aborted" { 0 } else { count };
+        }
+    }
+    shown
+}
+
+#[tokio::test]
+async fn batches_that_are_sent_as_they_came_are_those_that_are_made_anew() {
+    let client = client().await;
+    let (from, whole, anew) = (topic(&client, 1).await, topic(&client, 1).await, topic(&client, 1).await);
+    let count = mixture(&client, &from).await;
+    let isolation = Isolation::ReadCommitted;
+    let mut fetcher = Fetcher::new(client.clone(), FetchOptions { isolation, ..FetchOptions::default() });
+    // The first batch is not read from its beginning.
+    fetcher.assign(&[(TopicPartition::new(from.as_str(), 0), Position::at(3))]);
+    let options = ProducerOptions { batch_bytes: 20_000, ..ProducerOptions::default() };
+    let mut producer = Producer::connect(client, options).await.unwrap();
+    let to_whole = producer.target(&TopicPartition::new(whole.as_str(), 0)).await.unwrap();
+    let to_anew = producer.target(&TopicPartition::new(anew.as_str(), 0)).await.unwrap();
+    let (mut read, mut sent_whole) = (3, 0);
+    while read < count {
+        let fetched = tokio::time::timeout(Duration::from_secs(60), fetcher.next()).await.unwrap().unwrap();
+        let batches: Vec<_> = fetched.ready.iter().filter(|batch| producer.takes_whole(batch)).collect();
+        for record in &fetched.records {
+            let (key, value) = (record.key(&fetched.buffer), record.value(&fetched.buffer));
+            let headers: Vec<_> = record.headers(&fetched.buffer).collect();
+            producer.send(to_anew, record.timestamp, key, value, &headers).await.unwrap();
+            let of = |batch: &&&Whole| (0..i64::from(batch.count)).contains(&(record.offset - batch.first));
+            match batches.iter().find(of) {
+                None => drop(producer.send(to_whole, record.timestamp, key, value, &headers).await.unwrap()),
+                Some(batch) if batch.first == record.offset => {
+                    producer.send_whole(to_whole, batch, &fetched.buffer).await.unwrap();
+                    sent_whole += batch.count;
+                }
+                Some(_) => {}
+            }
+        }
+        read += fetched.records.len() as u64;
+    }
+    let deliveries = producer.flush().await.unwrap();
+    assert!(deliveries.iter().all(|one| one.result.is_ok()), "{deliveries:?}");
+    assert_eq!(deliveries.iter().map(|one| one.count).sum::<u64>(), 2 * (count - 3));
+    assert!(sent_whole >= 300, "{sent_whole} records went on in their batches");
+    let format = "%o %T %k %K %h %S %s\n";
+    let expected = consume(&NODE, &anew, format, &[]);
+    assert_eq!(expected.len() as u64, count - 3);
+    assert_eq!(consume(&NODE, &whole, format, &[]), expected);
+    let shown = |topic: &str, skip: usize| {
+        let lines = consume(&NODE, topic, "%T %k %K %h %S %s\n", &["-X", "isolation.level=read_committed"]);
+        lines.into_iter().skip(skip).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&whole, 0), shown(&from, 3));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ fn rows(range: std::ops::Range<u64>) -> Rows {
         batch: Batch { columns, tick: EventTime(0) },
         shape: Arc::new(Shape::default()),
         encoded: Some(encoded),
+        hint: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::run::runtime;
 use super::tools::{Printed, misuse, renamed, renamed_file, tell};
 use super::{note, print_all};
-use crate::kafka::consume::{Consume, From, Wanted, consume};
+use crate::kafka::consume::{Consume, From, Print, Wanted, consume};
 use crate::kafka::failure::Failure;
 use crate::kafka::format::Format;
 use crate::kafka::{Cluster, connect, file};
@@ -119,7 +119,7 @@ impl ConsumeTopic {
         };
         let work = || {
             let mut format = Format::new(self.printed.as_json());
-            let properties = self.common.properties(&self.cluster, &mut format, &[])?;
+            let properties = self.common.properties(&self.cluster.or_own_log(), &mut format, &[])?;
             self.common.run(wanted, format, &properties)
         };
         work().map_err(|failure| vec![failure.diagnostic()])
@@ -290,13 +290,12 @@ impl Common {
                 // As Kafka's own tool and consumer.
                 isolation: isolation.or(settings.isolation_level).unwrap_or(Isolation::ReadUncommitted),
                 wanted,
-                format,
                 settings,
             };
-            let mut out = BufWriter::with_capacity(64 * 1024, stdout());
-            let (count, result) = consume(&client, &consume_this, &mut out, note).await;
+            let mut print = Print { format, out: BufWriter::with_capacity(64 * 1024, stdout()) };
+            let (count, result) = consume(&client, &consume_this, &mut print, note).await;
             // A reader that has gone away cannot be told the rest.
-            let _ = out.into_parts();
+            let _ = print.out.into_parts();
             result?;
             note(&format!("Processed a total of {count} messages\n"));
             Ok(ExitCode::SUCCESS)

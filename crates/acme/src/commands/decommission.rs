@@ -11,6 +11,7 @@ use crate::state::{self, Known, Lock};
 use acme_connect::failpoint;
 use acme_types::{Diagnostic, codes, disk_fault};
 use clap::Args;
+use connector_kafka::CommitTopic;
 use connector_postgres::Remnant;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::path::Path;
 #[derive(Args)]
 #[command(
     after_help = "Replication slots and publications are dropped only if Acme has created them, a publication only \
-when no other slot may be read with it. What was delivered stays where it is. If it is interrupted, run it again."
+when no other slot may be read with it, a topic only if it is that of the pipeline's progress. What was delivered stays where it is. If it is interrupted, run it again."
 )]
 pub(super) struct Decommission {
     /// The name of the pipeline, or its file.
@@ -45,18 +46,28 @@ impl Decommission {
         let runtime = runtime().map_err(one)?;
         let leaving = left.slots();
         let (mut found, mut unreached) = (Vec::new(), Vec::new());
-        for remains in &left.sources {
-            match runtime.block_on(remains.look(&leaving)) {
-                Ok(remnants) => found.extend(remnants),
-                Err(fault) if self.force => unreached.push(Diagnostic { warning: true, ..fault }),
-                Err(fault) => {
-                    let help =
-                        "nothing was removed; --force removes the state and leaves the server as it is";
-                    let own = fault.help.as_ref().map_or_else(String::new, |help| format!("{help}; "));
-                    return Err(vec![fault.help(format!("{own}{help}"))]);
-                }
+        let mut looked = |result: Result<Vec<Remnant>, Diagnostic>| match result {
+            Ok(remnants) => {
+                found.extend(remnants);
+                Ok(())
             }
+            Err(fault) if self.force => {
+                unreached.push(Diagnostic { warning: true, ..fault });
+                Ok(())
+            }
+            Err(fault) => {
+                let help = "nothing was removed; --force removes the state and leaves the server as it is";
+                let own = fault.help.as_ref().map_or_else(String::new, |help| format!("{help}; "));
+                Err(vec![fault.help(format!("{own}{help}"))])
+            }
+        };
+        for remains in &left.sources {
+            looked(runtime.block_on(remains.look(&leaving)))?;
         }
+        for remains in &left.topics {
+            looked(runtime.block_on(remains.look()).map(remnants))?;
+        }
+        found.dedup_by(|one, other| (one.what, &one.name) == (other.what, &other.name));
         super::print_all(&unreached);
         self.ask(&left, &found)?;
         stop(&left.name, self.timeout).map_err(one)?;
@@ -68,6 +79,13 @@ impl Decommission {
         for remains in &left.sources {
             match runtime.block_on(remains.remove(&leaving)) {
                 Ok(remnants) => done.extend(remnants),
+                Err(_) if self.force => {}
+                Err(fault) => return Err(vec![fault]),
+            }
+        }
+        for remains in &left.topics {
+            match runtime.block_on(remains.remove()) {
+                Ok(topic) => done.extend(remnants(topic)),
                 Err(_) if self.force => {}
                 Err(fault) => return Err(vec![fault]),
             }
@@ -143,6 +161,12 @@ impl Decommission {
         }
         print(&format!("removed the state of pipeline \"{}\"\n", left.name));
     }
+}
+
+/// A topic as what it is here.
+fn remnants(topic: Option<CommitTopic>) -> Vec<Remnant> {
+    let remnant = |CommitTopic { name, stays }| Remnant { what: "topic", name, stays };
+    topic.map(remnant).into_iter().collect()
 }
 
 /// Removes a directory; one that is not there is no error.

@@ -128,6 +128,13 @@ impl Text<'_> {
             };
             self.line(format_args!("  receives  {text}"));
         }
+        if std::ptr::eq(item.spec, connector_bigquery::DESTINATION.spec) {
+            let text = |key: &str| item.config.text(key).map(String::as_str);
+            let table = [text("dataset"), text("table")].into_iter().flatten().collect::<Vec<_>>().join(".");
+            let interval = item.config.int("flush_interval").map_or(0, |us| us.cast_unsigned());
+            let interval = crate::table::short_time(interval);
+            self.line(format_args!("  table     {table}; rows become visible every {interval}"));
+        }
         self.line(format_args!("  promises  {}", self.promise(index)));
     }
 

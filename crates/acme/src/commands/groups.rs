@@ -177,7 +177,7 @@ impl Offsets {
 impl ConsumerGroups {
     pub(super) fn execute(self) -> Result<ExitCode, Vec<Diagnostic>> {
         let as_json = self.printed.as_json();
-        finish(on_cluster(&self.cluster, "acme-groups", async |client| match self.action {
+        finish(on_cluster(&self.cluster.or_own_log(), "acme-groups", async |client| match self.action {
             Action::List { state, r#type } => {
                 list(client, &List { states: state, types: r#type }, as_json).await
             }

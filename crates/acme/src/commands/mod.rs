@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod configs;
 mod consume;
 mod decommission;
 mod dry_run;
@@ -7,15 +8,25 @@ mod error;
 mod explain;
 mod groups;
 mod json_schema;
+mod kafka_configs;
+mod kafka_consumer_perf;
+mod kafka_delete_records;
+mod kafka_get_offsets;
 mod kafka_groups;
+mod kafka_log_dirs;
+mod kafka_producer_perf;
 mod kafka_topics;
+mod kafka_transactions;
+mod log_dirs;
 mod produce;
 mod run;
+mod server;
 mod slots;
 mod status;
 mod stop;
 mod tools;
 mod topics;
+mod transactions;
 mod validate;
 
 use acme_types::{Blame, Diagnostic};
@@ -25,8 +36,19 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The commands of Kafka's distribution that are taken word for word.
-const KAFKA_TOOLS: [&str; 4] =
-    ["kafka-topics", "kafka-consumer-groups", "kafka-console-producer", "kafka-console-consumer"];
+const KAFKA_TOOLS: [&str; 11] = [
+    "kafka-topics",
+    "kafka-consumer-groups",
+    "kafka-console-producer",
+    "kafka-console-consumer",
+    "kafka-configs",
+    "kafka-get-offsets",
+    "kafka-delete-records",
+    "kafka-transactions",
+    "kafka-log-dirs",
+    "kafka-producer-perf-test",
+    "kafka-consumer-perf-test",
+];
 
 /// Real-time data in one binary: pipelines from sources through transforms to destinations.
 #[derive(Parser)]
@@ -40,6 +62,8 @@ pub struct Cli {
 enum Command {
     /// Run a pipeline file until it ends or is stopped.
     Run(run::Run),
+    /// Serve a durable log to any client of Kafka.
+    Server(Box<server::Server>),
     /// Check pipeline files without running them.
     Validate(validate::Validate),
     /// Show what runs on this machine.
@@ -60,6 +84,12 @@ enum Command {
     Produce(Box<produce::ProduceLines>),
     /// Print the records of a topic of a Kafka cluster.
     Consume(Box<consume::ConsumeTopic>),
+    /// Show and change settings of a Kafka cluster's topics, brokers, groups, users and clients.
+    Configs(configs::Configs),
+    /// List, describe and end transactions of a Kafka cluster.
+    Transactions(transactions::Transactions),
+    /// Show what lies on the disks of a Kafka cluster's brokers.
+    LogDirs(log_dirs::LogDirs),
     /// As kafka-topics.sh of Kafka's distribution.
     #[command(name = "kafka-topics", infer_long_args = true)]
     KafkaTopics(Box<kafka_topics::KafkaTopics>),
@@ -72,6 +102,27 @@ enum Command {
     /// As kafka-console-consumer.sh of Kafka's distribution.
     #[command(name = "kafka-console-consumer", infer_long_args = true)]
     KafkaConsumer(Box<consume::ConsoleConsumer>),
+    /// As kafka-configs.sh of Kafka's distribution.
+    #[command(name = "kafka-configs", infer_long_args = true)]
+    KafkaConfigs(Box<kafka_configs::KafkaConfigs>),
+    /// As kafka-get-offsets.sh of Kafka's distribution.
+    #[command(name = "kafka-get-offsets", infer_long_args = true)]
+    KafkaGetOffsets(kafka_get_offsets::KafkaGetOffsets),
+    /// As kafka-delete-records.sh of Kafka's distribution.
+    #[command(name = "kafka-delete-records", infer_long_args = true)]
+    KafkaDeleteRecords(kafka_delete_records::KafkaDeleteRecords),
+    /// As kafka-transactions.sh of Kafka's distribution.
+    #[command(name = "kafka-transactions", infer_long_args = true)]
+    KafkaTransactions(kafka_transactions::KafkaTransactions),
+    /// As kafka-log-dirs.sh of Kafka's distribution.
+    #[command(name = "kafka-log-dirs", infer_long_args = true)]
+    KafkaLogDirs(kafka_log_dirs::KafkaLogDirs),
+    /// As kafka-producer-perf-test.sh of Kafka's distribution.
+    #[command(name = "kafka-producer-perf-test", infer_long_args = true)]
+    KafkaProducerPerf(Box<kafka_producer_perf::KafkaProducerPerf>),
+    /// As kafka-consumer-perf-test.sh of Kafka's distribution.
+    #[command(name = "kafka-consumer-perf-test", infer_long_args = true)]
+    KafkaConsumerPerf(Box<kafka_consumer_perf::KafkaConsumerPerf>),
     /// Print the JSON Schema of pipeline files, for editors.
     JsonSchema,
     /// Explain an error code.
@@ -107,8 +158,15 @@ fn kafka_tool(program: &Path) -> Option<&'static str> {
 
 /// Runs the chosen command: exit code 0 for success, 1 for a failure, 2 for a mistake of the user.
 pub fn dispatch(cli: Cli) -> ExitCode {
-    let result = match cli.command {
+    let code = execute(cli.command);
+    crate::log::leave();
+    code
+}
+
+fn execute(command: Command) -> ExitCode {
+    let result = match command {
         Command::Run(run) => run.execute(),
+        Command::Server(server) => server.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Status(status) => status.execute(),
         Command::Stop(stop) => stop.execute(),
@@ -123,6 +181,16 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::KafkaConsumer(tool) => return tool.execute(),
         Command::KafkaTopics(tool) => return tool.execute(),
         Command::KafkaGroups(tool) => return tool.execute(),
+        Command::Configs(configs) => return exit(configs.execute()),
+        Command::Transactions(transactions) => return exit(transactions.execute()),
+        Command::LogDirs(directories) => return exit(directories.execute()),
+        Command::KafkaConfigs(tool) => return tool.execute(),
+        Command::KafkaGetOffsets(tool) => return tool.execute(),
+        Command::KafkaDeleteRecords(tool) => return tool.execute(),
+        Command::KafkaTransactions(tool) => return tool.execute(),
+        Command::KafkaLogDirs(tool) => return tool.execute(),
+        Command::KafkaProducerPerf(tool) => return tool.execute(),
+        Command::KafkaConsumerPerf(tool) => return tool.execute(),
         Command::JsonSchema => json_schema::execute(),
         Command::Error(page) => page.execute(),
     };
@@ -165,7 +233,7 @@ fn is_printed(text: &str) -> bool {
 }
 
 /// Writes progress to standard error, which leaves standard output to the rows.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     use std::io::Write;
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

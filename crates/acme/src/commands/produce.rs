@@ -125,7 +125,7 @@ impl ProduceLines {
             lines.set("key.separator", separator);
         }
         set(&mut lines, self.reader_property.iter().map(|text| pair(text)));
-        let mut given = self.cluster.properties()?;
+        let mut given = self.cluster.or_own_log().properties()?;
         for (name, value) in self.command_property.iter().map(|text| pair(text)) {
             given.set(name, value);
         }

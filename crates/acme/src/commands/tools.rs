@@ -77,6 +77,40 @@ pub(super) fn finish_as_kafka(
     }
 }
 
+/// The result in the manner of Kafka's newer tools: errors are on standard error, in these words.
+pub(super) fn finish_on_stderr(
+    result: Result<Said, Failure>,
+    error: impl FnOnce(&Failure) -> String,
+) -> ExitCode {
+    match result {
+        Ok(said) => {
+            show(&said);
+            if said.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(failure) => {
+            let help = failure.help.as_ref().map(|help| format!("help: {help}\n"));
+            note(&format!("{}\n{}", error(&failure), help.unwrap_or_default()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says which option is missing, in the words of Kafka's tools.
+pub(super) fn require(options: &[(&str, bool)]) -> Result<(), String> {
+    match options.iter().find(|(_, given)| !given) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("Missing required argument \"[{name}]\"")),
+    }
+}
+
+/// The same in the words of those that read their options as Python's tools do.
+pub(super) fn require_in(tool: &str, options: &[(&str, bool)]) -> Result<(), String> {
+    match options.iter().find(|(_, given)| !given) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("{tool}: error: argument --{name} is required")),
+    }
+}
+
 /// A mistake in the options: one sentence, and where all options are.
 pub(super) fn misuse(tool: &str, said: &str) -> ExitCode {
     note(&format!("{said}\nhelp: `acme {tool} --help` shows all options\n"));

@@ -103,7 +103,7 @@ struct AlterTopic {
 impl Topics {
     pub(super) fn execute(self) -> Result<ExitCode, Vec<Diagnostic>> {
         let as_json = self.printed.as_json();
-        finish(on_cluster(&self.cluster, "acme-topics", async |client| match self.action {
+        finish(on_cluster(&self.cluster.or_own_log(), "acme-topics", async |client| match self.action {
             Action::List { exclude_internal } => list(client, &Which::All, exclude_internal, as_json).await,
             Action::Describe(topics) => describe(client, &topics.asked(), as_json).await,
             Action::Create(topic) => create(client, &topic.asked(), as_json).await,

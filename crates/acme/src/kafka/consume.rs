@@ -55,8 +55,57 @@ pub(crate) struct Consume {
     /// End after so long without a record.
     pub(crate) idle_max: Option<Duration>,
     pub(crate) isolation: Isolation,
-    pub(crate) format: Format,
     pub(crate) settings: ConsumerSettings,
+}
+
+/// What becomes of the records that are read.
+pub(crate) trait Take {
+    /// Takes at most so many records, and counts in `taken` those that it is done with. `clock` is what the topic's timestamps
+    /// are: `CreateTime` or `LogAppendTime`.
+    fn records(
+        &mut self,
+        fetched: &Fetched,
+        clock: &str,
+        most: usize,
+        taken: &mut usize,
+    ) -> std::io::Result<()>;
+
+    /// Whether `clock` is of any use.
+    fn wants_clock(&self) -> bool {
+        false
+    }
+
+    /// The group has given partitions to this member, or taken all of them away.
+    fn has_partitions(&mut self, _some: bool) {}
+
+    /// Nothing more is read; what is left is to commit, and to leave the group.
+    fn end(&mut self) {}
+}
+
+/// Prints them.
+pub(crate) struct Print<W> {
+    pub(crate) format: Format,
+    pub(crate) out: W,
+}
+
+impl<W: Write> Take for Print<W> {
+    fn records(
+        &mut self,
+        fetched: &Fetched,
+        clock: &str,
+        most: usize,
+        taken: &mut usize,
+    ) -> std::io::Result<()> {
+        for record in fetched.records.iter().take(most) {
+            self.format.write(fetched, record, clock, &mut self.out)?;
+            *taken += 1;
+        }
+        self.out.flush()
+    }
+
+    fn wants_clock(&self) -> bool {
+        self.format.shows_timestamps()
+    }
 }
 
 impl From {
@@ -78,7 +127,7 @@ impl From {
 pub(crate) async fn consume(
     client: &Client,
     consume: &Consume,
-    out: &mut impl Write,
+    take: &mut impl Take,
     note: impl Fn(&str),
 ) -> (u64, Result<(), Failure>) {
     let mut reading = Reading {
@@ -89,9 +138,11 @@ pub(crate) async fn consume(
         positions: BTreeMap::new(),
         clocks: BTreeMap::new(),
         count: 0,
+        take,
         note: &note,
     };
-    let result = reading.run(out).await;
+    let result = reading.run().await;
+    reading.take.end();
     let result = reading.finish().await.and(result);
     (reading.count, result)
 }
@@ -109,7 +160,7 @@ fn options(consume: &Consume) -> FetchOptions {
     }
 }
 
-struct Reading<'a, N> {
+struct Reading<'a, T, N> {
     client: &'a Client,
     consume: &'a Consume,
     fetcher: Fetcher,
@@ -119,6 +170,7 @@ struct Reading<'a, N> {
     /// What the timestamps of topics are.
     clocks: BTreeMap<Arc<str>, String>,
     count: u64,
+    take: &'a mut T,
     note: &'a N,
 }
 
@@ -128,8 +180,8 @@ enum Next {
     End,
 }
 
-impl<N: Fn(&str)> Reading<'_, N> {
-    async fn run(&mut self, out: &mut impl Write) -> Result<(), Failure> {
+impl<T: Take, N: Fn(&str)> Reading<'_, T, N> {
+    async fn run(&mut self) -> Result<(), Failure> {
         let regex = match &self.consume.wanted {
             Wanted::Matching(text) => Some(pattern(text)?),
             _ => None,
@@ -148,7 +200,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
                 event = event(self.member.as_ref()) => self.event(event?).await?,
                 fetched = self.fetcher.next() => {
                     let before = self.count;
-                    if let Next::End = self.fetched(fetched, out).await? {
+                    if let Next::End = self.fetched(fetched).await? {
                         return Ok(());
                     }
                     if self.count > before {
@@ -236,6 +288,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
     async fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Assigned(partitions) => {
+                self.take.has_partitions(true);
                 let group = self.consume.group.as_deref().unwrap_or_default();
                 let committed = self.client.committed(group, Some(&partitions), true).await?;
                 let positions: Vec<_> = committed
@@ -252,6 +305,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
             }
             Event::Revoking { partitions, done } => {
                 self.fetcher.revoke(&partitions);
+                self.take.has_partitions(!self.fetcher.assignment().is_empty());
                 let committed = self.commit().await;
                 done.done();
                 committed?;
@@ -295,7 +349,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
     /// Learns whether the broker sets the timestamps of topics.
     async fn name_clocks(&mut self, partitions: &[TopicPartition]) {
         const NAME: &str = "message.timestamp.type";
-        if !self.consume.format.shows_timestamps() {
+        if !self.take.wants_clock() {
             return;
         }
         for topic in partitions.iter().map(|partition| &partition.topic) {
@@ -310,11 +364,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
         }
     }
 
-    async fn fetched(
-        &mut self,
-        fetched: Result<Fetched, Error>,
-        out: &mut impl Write,
-    ) -> Result<Next, Failure> {
+    async fn fetched(&mut self, fetched: Result<Fetched, Error>) -> Result<Next, Failure> {
         let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(error) if error.class().is_transient() => {
@@ -333,8 +383,7 @@ impl<N: Fn(&str)> Reading<'_, N> {
             }
             Err(error) => return Err(error.into()),
         };
-        let end = self.print(&fetched, out);
-        match end.and_then(|end| out.flush().map(|()| end)) {
+        match self.taken(&fetched) {
             Ok(next) => Ok(next),
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                 (self.note)("Unable to write to standard out, closing consumer.\n");
@@ -347,22 +396,25 @@ impl<N: Fn(&str)> Reading<'_, N> {
         }
     }
 
-    fn print(&mut self, fetched: &Fetched, out: &mut impl Write) -> std::io::Result<Next> {
+    fn taken(&mut self, fetched: &Fetched) -> std::io::Result<Next> {
         let partition = TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
         let clock = self.clocks.get(&fetched.topic).map_or("CreateTime", String::as_str);
-        let at = |offset| OffsetAndMetadata {
-            leader_epoch: fetched.leader_epoch,
-            ..OffsetAndMetadata::new(offset)
+        let room = self.consume.messages_max.map_or(u64::MAX, |max| max.saturating_sub(self.count));
+        let most = usize::try_from(room).unwrap_or(usize::MAX);
+        let mut taken = 0;
+        let result = self.take.records(fetched, clock, most, &mut taken);
+        self.count += u64::try_from(taken).unwrap_or(u64::MAX);
+        // What was printed counts as read even if the next record could not be printed.
+        let next = match fetched.records.get(..taken).and_then(<[_]>::last) {
+            _ if taken == fetched.records.len() => Some(fetched.next_offset),
+            last => last.map(|record| record.offset + 1),
         };
-        for record in &fetched.records {
-            if self.consume.messages_max == Some(self.count) {
-                return Ok(Next::End);
-            }
-            self.consume.format.write(fetched, record, clock, out)?;
-            self.count += 1;
-            self.positions.insert(partition.clone(), at(record.offset + 1));
+        if let Some(offset) = next {
+            let leader_epoch = fetched.leader_epoch;
+            let position = OffsetAndMetadata { leader_epoch, ..OffsetAndMetadata::new(offset) };
+            self.positions.insert(partition, position);
         }
-        self.positions.insert(partition, at(fetched.next_offset));
+        result?;
         Ok(if self.consume.messages_max == Some(self.count) { Next::End } else { Next::Go })
     }
 

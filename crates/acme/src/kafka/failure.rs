@@ -20,7 +20,18 @@ pub(crate) struct Failure {
 
 /// Code, exception and message of what brokers often send without words.
 const WORDS: &[(i16, &str, &str)] = &[
+    (
+        1,
+        "OffsetOutOfRangeException",
+        "The requested offset is not within the range of offsets maintained by the server.",
+    ),
     (3, "UnknownTopicOrPartitionException", "This server does not host this topic-partition."),
+    (
+        6,
+        "NotLeaderOrFollowerException",
+        "For requests intended only for the leader, this error indicates that the broker is not the current leader. For \
+         requests intended for any replica, this error indicates that the broker is not a replica of the topic partition.",
+    ),
     (15, "CoordinatorNotAvailableException", "The coordinator is not available."),
     (16, "NotCoordinatorException", "This is not the correct coordinator."),
     (17, "InvalidTopicException", "The request attempted to perform an operation on an invalid topic."),
@@ -29,6 +40,21 @@ const WORDS: &[(i16, &str, &str)] = &[
     (30, "GroupAuthorizationException", "Group authorization failed."),
     (31, "ClusterAuthorizationException", "Cluster authorization failed."),
     (36, "TopicExistsException", "Topic with this name already exists."),
+    (40, "InvalidConfigurationException", "Configuration is invalid."),
+    (
+        42,
+        "InvalidRequestException",
+        "This most likely occurs because of a request being malformed by the client library or the message was sent to an \
+         incompatible broker. See the broker logs for more details.",
+    ),
+    (44, "PolicyViolationException", "Request parameters do not satisfy the configured policy."),
+    (47, "InvalidProducerEpochException", "Producer attempted to produce with an old epoch."),
+    (
+        52,
+        "TransactionCoordinatorFencedException",
+        "Indicates that the transaction coordinator sending a WriteTxnMarker is no longer the current coordinator for a \
+         given producer.",
+    ),
     (68, "GroupNotEmptyException", "The group is not empty."),
     (69, "GroupIdNotFoundException", "The group id does not exist."),
     (
@@ -36,7 +62,15 @@ const WORDS: &[(i16, &str, &str)] = &[
         "GroupSubscribedToTopicException",
         "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it.",
     ),
+    (91, "ResourceNotFoundException", "A request illegally referred to a resource that does not exist."),
+    (
+        93,
+        "UnacceptableCredentialException",
+        "Requested credential would not meet criteria for acceptability.",
+    ),
     (100, "UnknownTopicIdException", "This server does not host this topic ID."),
+    (105, "TransactionalIdNotFoundException", "The transactionalId could not be found."),
+    (128, "InvalidRegularExpression", "The regular expression is not valid."),
 ];
 
 impl Failure {
@@ -72,6 +106,11 @@ impl Failure {
         let help: Vec<&str> = faults.iter().filter_map(|fault| fault.help.as_deref()).collect();
         let help = Some(help.join("; ")).filter(|help| !help.is_empty());
         Self { help, ..Self::new(&codes::BAD_VALUE, messages.join("; ")) }
+    }
+
+    /// The same, said in other words.
+    pub(crate) fn in_words(self, words: impl FnOnce(&str) -> String) -> Self {
+        Self { said: words(&self.said), ..self }
     }
 
     /// What Kafka's tools print where they print the exception too.
@@ -139,6 +178,7 @@ impl From<Error> for Failure {
 
 fn advice(code: ErrorCode) -> (Blame, Option<&'static str>) {
     let help = match code.0 {
+        1 => "`acme kafka-get-offsets` shows where a partition begins and ends",
         3 | 100 => "`acme topics list` shows the topics that there are",
         17 => "use letters, digits, '.', '_' and '-', at most 249 of them",
         29 => "ask for an ACL on the topic for the user of --command-config",
@@ -147,9 +187,11 @@ fn advice(code: ErrorCode) -> (Blame, Option<&'static str>) {
         36 => "choose another name, or add --if-not-exists",
         37 => "choose a larger number than the topic has now",
         38 => "choose a replication factor that the number of brokers allows",
-        40 => "`acme topics describe` shows a topic's settings; Kafka's documentation lists all names",
+        40 => "`acme configs describe --all` shows all settings; Kafka's documentation lists their names",
         68 | 86 => "stop the group's consumers first",
         69 => "`acme groups list` shows the groups that there are",
+        105 => "`acme transactions list` shows the transactional ids that there are",
+        128 => "use the syntax of RE2",
         _ => return (if code.class().is_transient() { Blame::Remote } else { Blame::User }, None),
     };
     (Blame::User, Some(help))

@@ -1,29 +1,43 @@
-//! What the commands do with a Kafka cluster: topics, groups, their offsets. The texts are those of the commands of
+//! What the commands do with a Kafka cluster: topics, groups, records, settings, transactions. The texts are those of the commands of
 //! Kafka's distribution, so that scripts that read them go on working.
 
+pub(crate) mod configs;
 pub(crate) mod consume;
 pub(crate) mod create;
+pub(crate) mod delete_records;
 pub(crate) mod describe;
 pub(crate) mod failure;
 pub(crate) mod format;
+pub(crate) mod get_offsets;
 pub(crate) mod groups;
 pub(crate) mod java;
 pub(crate) mod lines;
+pub(crate) mod log_dirs;
 pub(crate) mod members;
+pub(crate) mod perf;
+pub(crate) mod pretty;
 pub(crate) mod produce;
+pub(crate) mod quotas;
 pub(crate) mod reset;
 pub(crate) mod time;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 
+use crate::log;
 use acme_kafka::properties::{Properties, Settings};
-use acme_kafka::{Client, Config};
+use acme_kafka::world::Local;
+use acme_kafka::{Client, Config, World};
 use clap::Args;
 use failure::Failure;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a cluster may be looked for, and one operation may take with its repetitions, unless properties say
 /// otherwise: somebody waits for it.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Stands in the place of servers for the log of this machine.
+const OWN_LOG: &str = "local:9092";
 
 /// Where the cluster is and how to log in.
 #[derive(Args, Clone, Debug)]
@@ -58,6 +72,13 @@ impl Said {
 }
 
 impl Cluster {
+    /// The same, or the log of this machine where no cluster is named.
+    pub(crate) fn or_own_log(&self) -> Self {
+        let is_named = self.bootstrap_server.is_some() || self.command_config.is_some();
+        let servers = self.bootstrap_server.clone().or_else(|| (!is_named).then(|| OWN_LOG.to_owned()));
+        Self { bootstrap_server: servers, ..self.clone() }
+    }
+
     /// The properties of the file, and the servers.
     pub(crate) fn properties(&self) -> Result<Properties, Failure> {
         let mut properties = match &self.command_config {
@@ -92,6 +113,12 @@ pub(crate) async fn connect(properties: &Properties, client_id: &str) -> Result<
     let config = Config {
         client_id: if named { settings.client.client_id.clone() } else { client_id.to_owned() },
         operation_timeout: if patient { settings.client.operation_timeout } else { PATIENCE },
+        world: if settings.client.bootstrap == [OWN_LOG] {
+            let log = log::own(false);
+            World::Simulated(Arc::new(Local(move || log.dial())))
+        } else {
+            World::Real
+        },
         ..settings.client.clone()
     };
     Ok((Client::connect(config).await?, settings))

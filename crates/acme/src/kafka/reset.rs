@@ -1,8 +1,8 @@
 //! Setting the offsets of groups that have no members.
 
-use super::Said;
 use super::failure::Failure;
 use super::groups::{Groups, committed};
+use super::{Said, java};
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::{At, Client, ErrorCode, Isolation, TopicPartition};
 use serde_json::json;
@@ -176,7 +176,7 @@ async fn planned(client: &Client, group: &str, reset: &Reset, said: &mut Said) -
             let mut wanted = Offsets::new();
             for partition in partitions {
                 let Some(now) = committed.get(&partition) else {
-                    let name = java_name(&partition);
+                    let name = java::partition(&partition);
                     let text = "since there is no current committed offset";
                     let message = format!("Cannot shift offset for partition {name} {text}");
                     return Err(Failure::user(
@@ -241,7 +241,7 @@ async fn within_log(client: &Client, wanted: Offsets, said: &mut Said) -> Result
     let mut offsets = Offsets::new();
     for (partition, offset) in wanted {
         let (first, last) = (first[&partition], last[&partition]);
-        let name = java_name(&partition);
+        let name = java::partition(&partition);
         let mut moved = |which: &str, to: i64| {
             let _ = writeln!(
                 said.err,
@@ -261,11 +261,6 @@ async fn within_log(client: &Client, wanted: Offsets, said: &mut Said) -> Result
     Ok(offsets)
 }
 
-/// `orders-0`, as Java prints partitions.
-fn java_name(partition: &TopicPartition) -> String {
-    format!("{}-{}", partition.topic, partition.partition)
-}
-
 /// Fails if one of the partitions does not exist.
 async fn all_exist(client: &Client, partitions: &[TopicPartition]) -> Result<(), Failure> {
     let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
@@ -278,7 +273,7 @@ async fn all_exist(client: &Client, partitions: &[TopicPartition]) -> Result<(),
         let topic = metadata.topics.get(&partition.topic).filter(|topic| topic.error.is_ok());
         !topic.is_some_and(|topic| topic.partitions.contains_key(&partition.partition))
     });
-    let missing: Vec<String> = missing.map(java_name).collect();
+    let missing: Vec<String> = missing.map(java::partition).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -347,3 +347,17 @@ fn the_storage_write_api_is_reached_over_tls() {
     server.wait().expect("it ends with its input");
     assert!(words.contains("denied over TLS") && words.contains("Data Editor"), "{words}");
 }
+
+#[test]
+fn a_dataset_that_two_destinations_lack_is_missed_once() {
+    let world = World::new(
+        "there",
+        "name: p\nmode: batch\nsources:\n  - {type: file, path: in.jsonl}\ndestinations:\n\
+         \x20 - {type: bigquery, table: absent.one}\n  - {type: bigquery, table: absent.two}\n",
+    );
+    world.place.write("in.jsonl", "{}\n");
+    let mut command = world.place.command(&["validate", "--online", "p.yaml"]);
+    let output = command.envs(world.environment.iter().map(|(name, value)| (*name, value)));
+    let said = text(&output.output().expect("the binary runs").stderr);
+    assert_eq!(said.matches("the dataset lab.absent does not exist").count(), 1, "{said}");
+}

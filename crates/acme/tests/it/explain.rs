@@ -197,6 +197,7 @@ fn workers_of_a_group_are_told_of_with_what_keeps_their_progress() {
 
         destination bigquery-1 (bigquery) ← filter-1
           receives  the original bytes of each document
+          table     realtime.purchases; rows become visible every 10.0s
           promises  exactly once: rows are prepared and take effect with the commit
 
         commit      every 1.0s, where something moved

@@ -33,6 +33,18 @@ fn fits(shown: &str, printed: &str) -> bool {
 
 #[test]
 fn the_tour_of_the_readme_shows_what_it_promises() {
+    follow("Five minutes", "");
+}
+
+#[test]
+fn topics_without_a_cluster_are_as_the_readme_shows_them() {
+    acme_lab::kafka::install_kcat().expect("kcat can be installed");
+    let printed = follow("Topics without a cluster", "export PATH=\"$PWD/target/release:$PATH\"\n");
+    assert!(printed.lines().any(|line| line.trim() == "10212"), "{printed}");
+}
+
+/// Runs the commands of a section after these, and compares what they print; what comes behind all that is shown.
+fn follow(section: &str, before: &str) -> String {
     let readme = include_str!("../../../../README.md");
     let home = tempfile::tempdir().expect("a temporary directory");
     let built = Path::new(env!("CARGO_BIN_EXE_acme"));
@@ -41,8 +53,8 @@ fn the_tour_of_the_readme_shows_what_it_promises() {
     let release = built.parent().expect("the binary lies in a directory");
     std::os::unix::fs::symlink(release, home.path().join("target/release")).expect("a link can be made");
 
-    let blocks = blocks(readme, "Five minutes");
-    let mut script = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n".to_owned();
+    let blocks = blocks(readme, section);
+    let mut script = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n".to_owned() + before;
     for (language, commands) in &blocks {
         script += if *language == "sh" { commands } else { "echo \"--- shown\"\n" };
     }
@@ -62,6 +74,7 @@ fn the_tour_of_the_readme_shows_what_it_promises() {
             && shown.lines().zip(part.lines()).all(|(shown, printed)| fits(shown, printed));
         assert!(equal, "the README shows:\n{shown}\nprinted was:\n{part}\nin all:\n{printed}");
     }
+    printed_parts.collect()
 }
 
 #[test]

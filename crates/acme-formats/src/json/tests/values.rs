@@ -25,7 +25,7 @@ fn records(pairs: &[(Option<&str>, Option<&str>)]) -> Records {
         let timestamp_ms = i64::try_from(offset).expect("small") - 1003;
         records.push(LogRecord { offset, timestamp_ms, key, value, headers, header_count });
     }
-    Records { topic: "events".into(), partition: 7, buffer: buffer.into(), records }
+    Records { topic: "events".into(), partition: 7, buffer: buffer.into(), records, hint: None }
 }
 
 fn number(name: &str) -> Wanted {

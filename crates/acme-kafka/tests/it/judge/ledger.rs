@@ -130,9 +130,9 @@ async fn every_acknowledged_record_is_there_once_in_order_through_cuts_and_a_res
         if number % 500 == 250 {
             // At once, or in the middle of the answers to come.
             if number % 1_000 == 250 {
-                proxy.cut()
+                proxy.cut();
             } else {
-                proxy.cut_after(number % 97)
+                proxy.cut_after(number % 97);
             }
             // Never far ahead of what was acknowledged, so that cuts and answers meet.
             while (ledger.len() as u64) < (number * 3).saturating_sub(900) {

@@ -146,7 +146,7 @@ impl World {
         let life = Life::new(&self.store, self.mistake, None);
         let (ask, stop) = watch::channel(Stop::No);
         let last = tokio::spawn(run(self.job(&life, "last", "last"), stop));
-        self.wait_for(Store::holds_all).await;
+        self.wait_for(|store| store.holds_all("last")).await;
         let _ = ask.send(Stop::Drain);
         let summary = timeout(PATIENCE, last).await.expect("it drains").expect("it does not panic");
         summary.expect("nothing fails any more");

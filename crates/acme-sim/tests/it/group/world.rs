@@ -140,8 +140,9 @@ impl Store {
         self.committed.iter().all(|(position, _)| *position == ROWS)
     }
 
-    pub(super) fn holds_all(&self) -> bool {
-        self.members.len() == 1 && self.owners.iter().all(Option::is_some)
+    /// Whether it is alone and has everything. One that has died may look so until its session ends.
+    pub(super) fn holds_all(&self, member: &str) -> bool {
+        self.members.len() == 1 && self.owners.iter().all(|owner| owner.as_deref() == Some(member))
     }
 
     /// Rows that are missing, and rows that are there more than once.

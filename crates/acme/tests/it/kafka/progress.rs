@@ -174,3 +174,27 @@ fn explain_promises_a_topic_what_it_gets_from_elsewhere() {
         "{said}"
     );
 }
+
+#[test]
+fn the_topic_of_the_progress_goes_with_the_pipeline() {
+    let world = World::start();
+    world.topic("out", 1);
+    world.place.write("in.jsonl", "{\"id\":0}\n");
+    let pipeline = "{name: gone, mode: batch, sources: [{type: file, path: in.jsonl}], \
+                    destinations: [{type: kafka, BROKERS, topic: out}]}";
+    world.pipeline("p.yaml", pipeline);
+    world.place.acme_ok(&["run", "p.yaml"]);
+    let topics = || world.place.acme_ok(&["topics", "list", "--bootstrap-server", &world.kafka.bootstrap()]);
+    assert!(topics().contains("acme.gone.commit\n"));
+    let asked = world.place.acme(&["decommission", "gone"]);
+    let said = text(&asked.stderr);
+    assert!(said.contains("topic \"acme.gone.commit\"") && said.contains("add --yes"), "{said}");
+    let done = world.place.acme_ok(&["decommission", "gone", "--yes"]);
+    assert!(done.contains("dropped topic \"acme.gone.commit\"\n"), "{done}");
+    until("it is gone", || !topics().contains("acme.gone.commit"));
+    assert!(topics().contains("out\n"), "what was delivered stays");
+    assert_eq!(world.ids("out").len(), 1);
+    // Again, by its file: there is nothing left.
+    let done = world.place.acme_ok(&["decommission", "p.yaml", "--yes"]);
+    assert!(!done.contains("topic"), "{done}");
+}

@@ -138,3 +138,50 @@ fn another_cluster_gets_every_record_once() {
     world.place.acme_ok(&["run", "p.yaml"]);
     assert_eq!(other.consume("out", "%s\n"), lines);
 }
+
+/// Large batches go on without being taken apart, where nothing of them changes; what differs in anything is made anew.
+#[test]
+fn batches_that_pass_as_they_are_and_those_that_do_not_say_the_same() {
+    let world = World::start();
+    for topic in ["in", "out", "some"] {
+        world.topic(topic, 1);
+    }
+    let large = ["-X", "batch.size=900000", "-X", "batch.num.messages=100000", "-X", "linger.ms=2000"];
+    let mut next = 0;
+    let mut write = |count: usize, more: &[&str], key: &str| {
+        let note = "x".repeat(200);
+        let line = |id| format!("{key}{{\"id\":{id},\"even\":{},\"note\":\"{note}\"}}\n", id % 2 == 0);
+        let lines: String = (next..next + count).map(line).collect();
+        next += count;
+        world.produce(&[&["-t", "in"], &large[..], more].concat(), &lines);
+    };
+    // Whole; small; with keys; with headers; compressed; whole again, twice.
+    write(3_000, &[], "");
+    write(10, &[], "");
+    write(3_000, &["-K", "\t"], "k\t");
+    write(3_000, &["-H", "a=b"], "");
+    write(3_000, &["-z", "lz4"], "");
+    write(6_000, &[], "");
+    world.pipeline(
+        "p.yaml",
+        r#"
+name: p
+mode: batch
+sources: [{type: kafka, name: in, BROKERS, topic: in, start_offset: earliest}]
+transforms:
+  - {type: filter, name: all, from: in, condition: "note IS NOT NULL"}
+  - {type: filter, name: even, from: all, condition: "even"}
+destinations:
+  - {type: kafka, name: out, from: all, BROKERS, topic: out}
+  - {type: kafka, name: some, from: even, BROKERS, topic: some}
+"#,
+    );
+    world.place.acme_ok(&["run", "p.yaml"]);
+    let read = |topic: &str, format: &str| world.consume(topic, format);
+    assert!(read("out", "%T %s\n") == read("in", "%T %s\n"), "every document in its place, with its time");
+    assert_eq!(read("out", "%k%h").len(), 0, "keys and headers are given where they are asked for");
+    let all = read("in", "%T %s\n");
+    let even: String =
+        all.lines().filter(|line| line.contains("true")).map(|line| format!("{line}\n")).collect();
+    assert!(read("some", "%T %s\n") == even);
+}

@@ -1,11 +1,17 @@
 //! The commands for Kafka, side by side with those of Kafka's distribution on the same cluster.
 
+mod configs;
 mod consuming;
 mod faults;
 mod groups;
+mod log_dirs;
+mod names;
 mod offsets;
+mod perf;
 mod producing;
+mod records;
 mod topics;
+mod transactions;
 
 use crate::harness::{Place, text};
 use acme_kafka::admin::NewTopic;
@@ -34,6 +40,15 @@ pub const GROUPS: Tool =
     Tool("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand");
 pub const PRODUCER: Tool = Tool("kafka-console-producer", "org.apache.kafka.tools.ConsoleProducer");
 pub const CONSUMER: Tool = Tool("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer");
+pub const CONFIGS: Tool = Tool("kafka-configs", "kafka.admin.ConfigCommand");
+pub const OFFSETS: Tool = Tool("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell");
+pub const DELETE_RECORDS: Tool = Tool("kafka-delete-records", "org.apache.kafka.tools.DeleteRecordsCommand");
+pub const TRANSACTIONS: Tool = Tool("kafka-transactions", "org.apache.kafka.tools.TransactionsCommand");
+pub const LOG_DIRS: Tool = Tool("kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand");
+pub const PRODUCER_PERF: Tool =
+    Tool("kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance");
+pub const CONSUMER_PERF: Tool =
+    Tool("kafka-consumer-perf-test", "org.apache.kafka.tools.ConsumerPerformance");
 
 impl Tool {
     /// Kafka's own.
@@ -44,7 +59,10 @@ impl Tool {
     /// Ours.
     pub fn ours(self, arguments: &[&str]) -> Output {
         let bootstrap = NODE.bootstrap();
-        let arguments = [&[self.0, "--bootstrap-server", &bootstrap], arguments].concat();
+        let arguments = match arguments.contains(&"--bootstrap-server") {
+            true => [&[self.0][..], arguments].concat(),
+            false => [&[self.0, "--bootstrap-server", &bootstrap], arguments].concat(),
+        };
         Place::new().command(&arguments).stdin(Stdio::null()).output().expect("it runs")
     }
 
@@ -58,6 +76,41 @@ impl Tool {
         if !theirs.status.success() {
             assert!(!ours.status.success(), "{context}");
         }
+        said
+    }
+
+    /// Both refuse, with the same first words on standard error, and ours with a remedy behind them; what ours says.
+    #[track_caller]
+    pub fn refuse(self, arguments: &[&str]) -> String {
+        let bootstrap = NODE.bootstrap();
+        let arguments = match arguments.contains(&"--bootstrap-server") {
+            true => arguments.to_vec(),
+            false => [arguments, &["--bootstrap-server", &bootstrap]].concat(),
+        };
+        let theirs = self.theirs(&arguments);
+        let ours = Place::new().acme(&[&[self.0][..], &arguments].concat());
+        let said = text(&ours.stderr);
+        let first = |bytes: &[u8]| {
+            let all = text(bytes);
+            // What the client logs, and how its options are used, comes before what it says; some tools fold long lines.
+            let mut lines =
+                all.lines().filter(|line| !line.starts_with(['[', ' ']) && !line.starts_with("usage:"));
+            let mut line = lines.next().unwrap_or_default().to_owned();
+            if line.contains(": ") && line.contains("error:") {
+                let folded = lines.take_while(|line| !line.starts_with("help: "));
+                folded.for_each(|more| line.push_str(&format!(" {more}")));
+            }
+            let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            line.replace(" Enable debug logging for additional detail.", "")
+                .replace("requirement failed: ", "")
+        };
+        assert_eq!(
+            first(&theirs.stderr).trim_end_matches('.'),
+            first(&ours.stderr).trim_end_matches('.'),
+            "{arguments:?}"
+        );
+        assert_eq!((theirs.status.code(), ours.status.code()), (Some(1), Some(1)), "{arguments:?}");
+        assert!(said.contains("help: "), "{said}");
         said
     }
 }

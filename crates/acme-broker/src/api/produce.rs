@@ -1,0 +1,315 @@
+//! Produce: batches go from the socket's buffer into the log as they came, and are answered when they are durable.
+
+use super::{Call, Later, Reply};
+use crate::context::{Admission, NODE};
+use crate::error::{self, Code};
+use crate::frame::{self, Refused};
+use crate::shape::{self, varint};
+use acme_log::{Appended, Partition, Topics, Verification, Writer};
+use bytes::{Buf, BytesMut};
+use kafka_protocol::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::{Request, StrBytes};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Partitions of one request.
+const PARTITIONS_MAX: usize = 100_000;
+/// Bytes of a batch before its records.
+const HEADER: usize = acme_records::HEADER_BYTES;
+/// zstd, as batches name it.
+const ZSTD: u8 = 4;
+
+struct Produce {
+    transactional_id: Option<StrBytes>,
+    acks: i16,
+    topics: Vec<TopicData>,
+}
+
+struct TopicData {
+    name: StrBytes,
+    id: Uuid,
+    partitions: Vec<(i32, Option<BytesMut>)>,
+}
+
+/// What became of the batches of one partition.
+struct Outcome {
+    index: i32,
+    result: Result<Appended, (Code, Option<String>)>,
+    leader_epoch: i32,
+}
+
+/// Appends everything in the order in which it came; what is left to do is to wait for the disk.
+pub(crate) async fn start(
+    call: Call,
+    body: BytesMut,
+) -> Result<Later<Result<Option<Reply>, Refused>>, Refused> {
+    let malformed = || Refused::Malformed(ProduceRequest::KEY, call.version);
+    let request = parse(body, call.version).ok_or_else(malformed)?;
+    let topics = call.context.log.topics();
+    let mut outcomes = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut parts = Vec::with_capacity(topic.partitions.len());
+        for (index, records) in topic.partitions {
+            let found = find(&topics, call.version, &topic.name, topic.id, index);
+            let leader_epoch = found.as_ref().map_or(-1, |partition| partition.leader_epoch());
+            let result = match (found, records) {
+                (Err(code), _) => Err((code, None)),
+                _ if !matches!(request.acks, -1..=1) => Err((Code::InvalidRequiredAcks, None)),
+                (Ok(partition), Some(records)) => {
+                    append(&call, request.transactional_id.as_ref(), &partition, records).await
+                }
+                (Ok(_), None) => Err(not_one(call.version)),
+            };
+            parts.push(Outcome { index, result, leader_epoch });
+        }
+        outcomes.push((topic.name, topic.id, parts));
+    }
+    let acks = request.acks;
+    Ok(Box::pin(async move {
+        if acks == 0 {
+            let failed = outcomes.iter().flat_map(|(.., parts)| parts).any(|part| part.result.is_err());
+            return if failed { Err(Refused::Unacknowledged) } else { Ok(None) };
+        }
+        answer(&call, outcomes).await.map(Some)
+    }))
+}
+
+async fn answer(call: &Call, outcomes: Vec<(StrBytes, Uuid, Vec<Outcome>)>) -> Result<Reply, Refused> {
+    let mut response = ProduceResponse::default();
+    for (name, id, parts) in outcomes {
+        let mut answers = Vec::with_capacity(parts.len());
+        for part in parts {
+            answers.push(partition_answer(call, part, &mut response).await);
+        }
+        let topic = TopicProduceResponse::default().with_partition_responses(answers);
+        response.responses.push(if call.version >= 13 {
+            topic.with_topic_id(id)
+        } else {
+            topic.with_name(TopicName(name))
+        });
+    }
+    frame::encode(&response, ProduceRequest::KEY, call.version, call.correlation).map(Reply::of)
+}
+
+async fn partition_answer(
+    call: &Call,
+    part: Outcome,
+    response: &mut ProduceResponse,
+) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(part.index);
+    let durable = match part.result {
+        Ok(appended) => match appended.durable().await {
+            Ok(()) => Ok(appended),
+            Err(error) => Err((error::of_append(&error), None)),
+        },
+        Err(fault) => Err(fault),
+    };
+    match durable {
+        Ok(appended) => answer
+            .with_base_offset(appended.base_offset)
+            .with_log_append_time_ms(appended.append_time.unwrap_or(-1))
+            .with_log_start_offset(if call.version >= 5 { appended.log_start } else { -1 }),
+        Err((code, message)) => {
+            let answer = answer
+                .with_error_code(code.code())
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1)
+                .with_log_start_offset(-1);
+            if code == Code::NotLeaderOrFollower && call.version >= 10 {
+                // KIP-951: where the leader is.
+                let (host, port) = call.session.advertised.clone();
+                let here =
+                    NodeEndpoint::default().with_node_id(BrokerId(NODE)).with_host(host).with_port(port);
+                response.node_endpoints = vec![here];
+                let leader = LeaderIdAndEpoch::default().with_leader_id(BrokerId(NODE));
+                return answer.with_current_leader(leader.with_leader_epoch(part.leader_epoch));
+            }
+            answer.with_error_message(message.filter(|_| call.version >= 8).map(StrBytes::from_string))
+        }
+    }
+}
+
+fn find(topics: &Topics, version: i16, name: &str, id: Uuid, index: i32) -> Result<Arc<Partition>, Code> {
+    let (topic, unknown) = if version >= 13 {
+        (topics.with_id(id), Code::UnknownTopicId)
+    } else {
+        (topics.named(name), Code::UnknownTopicOrPartition)
+    };
+    let topic = topic.ok_or(unknown)?;
+    let index = usize::try_from(index).map_err(|_| Code::UnknownTopicOrPartition)?;
+    let partition = topic.partitions.get(index).ok_or(Code::UnknownTopicOrPartition)?;
+    if topic.is_internal {
+        return Err(Code::InvalidTopicException);
+    }
+    Ok(Arc::clone(partition))
+}
+
+type Fault = (Code, Option<String>);
+
+fn not_one(version: i16) -> Fault {
+    let message =
+        format!("Produce requests with version {version} must have exactly one record batch per partition");
+    (Code::InvalidRecord, Some(message))
+}
+
+/// What the versions of the request say about batches, then the append. Source: ProduceRequest.validateRecords.
+async fn append(
+    call: &Call,
+    transactional_id: Option<&StrBytes>,
+    partition: &Partition,
+    records: BytesMut,
+) -> Result<Appended, Fault> {
+    if records.is_empty() {
+        return Err(not_one(call.version));
+    }
+    let mut guard = None;
+    if let Ok(Some(length)) = acme_records::whole(&records) {
+        if length != records.len() {
+            return Err(not_one(call.version));
+        }
+        let attributes = records[22];
+        if attributes & 7 == ZSTD && call.version < 7 {
+            let message =
+                "Produce requests with version under 7 are not allowed to use ZStandard compression";
+            return Err((Code::UnsupportedCompressionType, Some(message.to_owned())));
+        }
+        if attributes & 0x10 != 0 {
+            guard = admitted(call, transactional_id, partition, &records[..HEADER]).await?;
+        }
+    }
+    partition.append(records, Writer::Client { guard }).map_err(|error| {
+        let message = matches!(error, acme_log::AppendError::InvalidRecord(_)).then(|| error.to_string());
+        (error::of_append(&error), message)
+    })
+}
+
+/// Asks the coordinator about the first batch of a transaction in a partition (KIP-890).
+async fn admitted(
+    call: &Call,
+    transactional_id: Option<&StrBytes>,
+    partition: &Partition,
+    header: &[u8],
+) -> Result<Option<acme_log::Guard>, Fault> {
+    let transactional_id = transactional_id.ok_or((Code::TransactionalIdAuthorizationFailed, None))?;
+    let (producer_id, producer_epoch) = ((&header[43..]).get_i64(), (&header[51..]).get_i16());
+    let guard = match partition.verification(producer_id, producer_epoch) {
+        Verification::Open => return Ok(None),
+        Verification::Ask(guard) => guard,
+    };
+    let admission = Admission {
+        transactional_id: transactional_id.to_string(),
+        producer_id,
+        producer_epoch,
+        topic: partition.topic().to_owned(),
+        partition: partition.number(),
+        // Producers of transactions of version 2 do not name their partitions beforehand.
+        adds: call.version >= 12,
+    };
+    match call.context.admit(admission).await {
+        Ok(()) => Ok(Some(guard)),
+        Err(code) => Err((refusal(code, call.version), None)),
+    }
+}
+
+/// What the coordinator's refusal is called in the answer to a produce: Kafka's own translation.
+fn refusal(code: Code, version: i16) -> Code {
+    match code {
+        Code::ProducerFenced => Code::InvalidProducerEpoch,
+        Code::TransactionAbortable if version < 11 => Code::InvalidTxnState,
+        Code::ConcurrentTransactions if version < 12 => Code::NotEnoughReplicas,
+        Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress | Code::NotCoordinator => {
+            Code::NotEnoughReplicas
+        }
+        code => code,
+    }
+}
+
+/// Whether a body is a produce request.
+#[cfg(any(test, fuzzing))]
+pub(super) fn reads(body: BytesMut, version: i16) -> bool {
+    parse(body, version).is_some()
+}
+
+/// Decodes by hand: the batches stay where they are in the buffer, and can be stamped there.
+fn parse(mut body: BytesMut, version: i16) -> Option<Produce> {
+    shape::check(ProduceRequest::KEY, version, &body).ok()?;
+    let flexible = version >= 9;
+    let transactional_id = string(&mut body, flexible)?;
+    let acks = body.try_get_i16().ok()?;
+    body.try_get_i32().ok()?;
+    let count = count(&mut body, flexible)?;
+    let (mut topics, mut partitions_total) = (Vec::new(), 0);
+    for _ in 0..count {
+        let (name, id) = match version {
+            13.. => (StrBytes::new(), Uuid::from_u128(body.try_get_u128().ok()?)),
+            _ => (string(&mut body, flexible)??, Uuid::nil()),
+        };
+        let parts = self::count(&mut body, flexible)?;
+        partitions_total += parts;
+        if partitions_total > PARTITIONS_MAX {
+            return None;
+        }
+        let mut partitions = Vec::with_capacity(parts);
+        for _ in 0..parts {
+            let index = body.try_get_i32().ok()?;
+            partitions.push((index, records(&mut body, flexible)?));
+            tags(&mut body, flexible)?;
+        }
+        tags(&mut body, flexible)?;
+        topics.push(TopicData { name, id, partitions });
+    }
+    Some(Produce { transactional_id, acks, topics })
+}
+
+fn unsigned(body: &mut BytesMut) -> Option<usize> {
+    let before = body.len();
+    let mut rest = &body[..];
+    let value = varint(&mut rest).ok()?;
+    let taken = before - rest.len();
+    body.advance(taken);
+    Some(value)
+}
+
+/// A length or count; outer `None`: malformed, inner: null.
+fn length(body: &mut BytesMut, flexible: bool) -> Option<Option<usize>> {
+    if flexible {
+        return Some(unsigned(body)?.checked_sub(1));
+    }
+    match body.try_get_i32().ok()? {
+        -1 => Some(None),
+        length => Some(Some(usize::try_from(length).ok()?)),
+    }
+}
+
+fn count(body: &mut BytesMut, flexible: bool) -> Option<usize> {
+    length(body, flexible)?
+}
+
+fn records(body: &mut BytesMut, flexible: bool) -> Option<Option<BytesMut>> {
+    let Some(length) = length(body, flexible)? else { return Some(None) };
+    (length <= body.len()).then(|| Some(body.split_to(length)))
+}
+
+fn string(body: &mut BytesMut, flexible: bool) -> Option<Option<StrBytes>> {
+    let length = if flexible {
+        unsigned(body)?.checked_sub(1)
+    } else {
+        match body.try_get_i16().ok()? {
+            -1 => None,
+            length => Some(usize::try_from(length).ok()?),
+        }
+    };
+    let Some(length) = length else { return Some(None) };
+    if length > body.len() {
+        return None;
+    }
+    let bytes = bytes::Bytes::copy_from_slice(&body.split_to(length));
+    StrBytes::from_utf8(bytes).ok().map(Some)
+}
+
+fn tags(body: &mut BytesMut, flexible: bool) -> Option<()> {
+    if flexible { frame::skip_tags(body).ok() } else { Some(()) }
+}

@@ -1,0 +1,17 @@
+//! The broker as its clients see it: on the wire, with our own client, with `kcat` and with the Java tools.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod admin;
+mod bounds;
+mod clients;
+mod coordinators;
+mod fetch;
+mod groups;
+mod hostile;
+mod local;
+mod produce;
+mod security;
+mod support;
+mod transactions;
+mod versions;

@@ -1,0 +1,160 @@
+//! What is checked of batches before they are appended. A batch stays as it came unless the topic compresses otherwise.
+
+use crate::{AppendError, Settings};
+use acme_records::{BatchHeader, Compression, Fault, HEADER_BYTES, RawRecords};
+use bytes::BytesMut;
+
+/// The most bytes that may come out of a compressed batch where it must be looked into: as many as a fetch of a whole batch
+/// may need in memory anyway.
+const DECOMPRESSED_MAX: usize = 128 << 20;
+
+/// Batches whose headers were checked, one after the other.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The headers, without offsets.
+    pub(crate) headers: Vec<BatchHeader>,
+    /// Offsets that they need.
+    pub(crate) offsets: i64,
+}
+
+/// Checks whole batches that a client has sent. Those whose compression is not the topic's are written anew in place.
+///
+/// **Errors** as Kafka's: length and checksum are CORRUPT_MESSAGE, what the batch says of itself INVALID_RECORD.
+/// **Cost** One checksum; the records of uncompressed batches are walked, compressed ones only where the topic is compacted or
+/// its settings ask for it.
+pub(crate) fn check(
+    batches: &mut BytesMut,
+    settings: &Settings,
+    now_ms: i64,
+    control: bool,
+) -> Result<Checked, AppendError> {
+    let mut checked = Checked { headers: Vec::with_capacity(1), offsets: 0 };
+    let mut rewritten: Option<BytesMut> = None;
+    let mut at = 0;
+    while at < batches.len() {
+        let rest = &batches[at..];
+        let header = whole(rest)?;
+        let batch = &rest[..header.bytes];
+        acme_records::verify(batch).map_err(AppendError::Corrupt)?;
+        one(&header, settings, control)?;
+        let new = records(&header, batch, settings, now_ms)?;
+        let bytes = new.as_ref().map_or(header.bytes, Vec::len);
+        if bytes > settings.max_message_bytes {
+            return Err(AppendError::TooLarge { bytes, max: settings.max_message_bytes });
+        }
+        if new.is_some() && rewritten.is_none() {
+            rewritten = Some(BytesMut::from(&batches[..at]));
+        }
+        let header = match &new {
+            Some(new) => whole(new)?,
+            None => header,
+        };
+        if let Some(all) = &mut rewritten {
+            all.extend_from_slice(new.as_deref().unwrap_or(batch));
+        }
+        checked.offsets += i64::from(header.last_offset_delta) + 1;
+        checked.headers.push(header);
+        at += batch.len();
+    }
+    if checked.headers.is_empty() {
+        return Err(AppendError::InvalidRecord("there is no batch".to_owned()));
+    }
+    if let Some(all) = rewritten {
+        *batches = all;
+    }
+    Ok(checked)
+}
+
+fn whole(bytes: &[u8]) -> Result<BatchHeader, AppendError> {
+    let header = BatchHeader::parse(bytes).map_err(|fault| match fault {
+        Fault::Magic(magic @ (0 | 1)) => AppendError::UnsupportedFormat(magic),
+        Fault::Record(_) => AppendError::InvalidRecord(fault.to_string()),
+        fault => AppendError::Corrupt(fault),
+    })?;
+    let header = header.filter(|header| header.bytes <= bytes.len());
+    header.ok_or(AppendError::Corrupt(Fault::Length(i32::try_from(bytes.len()).unwrap_or(i32::MAX))))
+}
+
+/// What the header says of itself. Source: Kafka, LogValidator.validateBatch.
+fn one(header: &BatchHeader, settings: &Settings, control: bool) -> Result<(), AppendError> {
+    let invalid = |reason: String| Err(AppendError::InvalidRecord(reason));
+    if header.compression() > 4 {
+        return Err(AppendError::UnsupportedCompression(header.compression()));
+    }
+    if header.count != header.last_offset_delta + 1 {
+        return invalid(format!(
+            "a batch of {} records covers {} offsets",
+            header.count,
+            i64::from(header.last_offset_delta) + 1
+        ));
+    }
+    if header.is_control() && !control {
+        return invalid("clients are not allowed to write control records".to_owned());
+    }
+    let has_producer = header.producer_id >= 0;
+    if has_producer && header.producer_epoch < 0 {
+        return invalid(format!("producer {} has epoch {}", header.producer_id, header.producer_epoch));
+    }
+    // The coordinators write in a producer's name, and its sequences are not theirs.
+    if has_producer && header.base_sequence < 0 && !control {
+        return invalid(format!("producer {} has sequence {}", header.producer_id, header.base_sequence));
+    }
+    if header.is_transactional() && !has_producer {
+        return invalid("a transactional batch has no producer".to_owned());
+    }
+    if header.delete_horizon().is_some() {
+        return invalid("only the log itself sets delete horizons".to_owned());
+    }
+    if header.is_append_time() && !settings.append_time {
+        // As Kafka: a producer may not claim the broker's time.
+        return Err(AppendError::InvalidTimestamp { timestamp: header.max_timestamp });
+    }
+    Ok(())
+}
+
+/// Checks the records as far as needed; returns the batch anew if its compression is not the topic's.
+fn records(
+    header: &BatchHeader,
+    batch: &[u8],
+    settings: &Settings,
+    now_ms: i64,
+) -> Result<Option<Vec<u8>>, AppendError> {
+    let invalid = |fault: Fault| AppendError::InvalidRecord(fault.to_string());
+    let compression = Compression::of(header.compression()).map_err(invalid)?;
+    let wanted = settings.compression.filter(|wanted| *wanted != compression && !header.is_control());
+    let times = !settings.append_time && settings.before_max_ms < i64::MAX;
+    let ahead = header.max_timestamp.saturating_sub(now_ms) > settings.after_max_ms;
+    if ahead && !settings.append_time && !header.is_control() {
+        return Err(AppendError::InvalidTimestamp { timestamp: header.max_timestamp });
+    }
+    let look = compression == Compression::None || settings.compact || times || wanted.is_some();
+    if !look {
+        return Ok(None);
+    }
+    let mut buffer = Vec::new();
+    let plain = match compression {
+        Compression::None => &batch[HEADER_BYTES..],
+        _ => {
+            compression
+                .decompress(&batch[HEADER_BYTES..], &mut buffer, DECOMPRESSED_MAX)
+                .map_err(AppendError::Corrupt)?;
+            &buffer
+        }
+    };
+    let mut kept = Vec::new();
+    for record in RawRecords::new(header, plain) {
+        let record = record.map_err(invalid)?;
+        if settings.compact && record.key.is_none() && !header.is_control() {
+            let reason = "Compacted topic cannot accept message without key";
+            return Err(AppendError::InvalidRecord(reason.to_owned()));
+        }
+        if times && now_ms.saturating_sub(record.timestamp) > settings.before_max_ms {
+            return Err(AppendError::InvalidTimestamp { timestamp: record.timestamp });
+        }
+        if wanted.is_some() {
+            kept.push(record);
+        }
+    }
+    let Some(wanted) = wanted else { return Ok(None) };
+    acme_records::rebuild(header, &kept, wanted, None).map(Some).map_err(invalid)
+}
