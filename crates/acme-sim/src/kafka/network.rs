@@ -24,7 +24,7 @@ pub struct Faults {
     pub move_ms: u64,
 }
 
-const OFFSET_COMMIT: u8 = 8;
+const OF_MEMBERS: [u8; 2] = [8, 68];
 
 /// The way to a cluster, as a client sees it.
 #[derive(Clone, Debug)]
@@ -95,9 +95,9 @@ impl Cluster {
                 return;
             }
             let mut faults = self.lock().faults;
-            if frame[1] == OFFSET_COMMIT {
-                // A late commit of a member moves the offset back behind its next one: Kafka tells them apart by their
-                // generation only.
+            if OF_MEMBERS.contains(&frame[1]) {
+                // Late, a commit moves the offset back behind the member's next one, and what a member of KIP-848 says of
+                // its partitions confirms a revocation of which it knows nothing: Kafka tells neither from a timely one.
                 faults.late = 0;
                 if was_late {
                     return self.count("cut before");

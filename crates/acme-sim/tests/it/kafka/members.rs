@@ -157,6 +157,8 @@ impl Worker {
         match event {
             Event::Assigned(partitions) => {
                 self.cluster.note("assigned");
+                // From now on they are its own, though it may be long before it knows where to begin.
+                partitions.iter().for_each(|it| self.register.take(&self.name, it.partition));
                 let committed = loop {
                     if let Ok(committed) = client.committed(GROUP, Some(&partitions), true).await {
                         break committed;
@@ -164,7 +166,6 @@ impl Worker {
                 };
                 for it in partitions {
                     let at = committed.get(&it).map_or(0, |committed| committed.offset);
-                    self.register.take(&self.name, it.partition);
                     self.former.remove(&it.partition);
                     self.held.insert(it.partition, Done { from: at, to: at });
                 }
@@ -385,7 +386,7 @@ fn world(seed: u64, plant: Plant, mistake: Mistake) -> Verdict {
 
 #[test]
 fn nobody_commits_what_another_one_has_and_no_partition_is_lost() {
-    let counts = all_hold(150, |seed, plant| world(seed, plant, Mistake::None));
+    let counts = all_hold(300, |seed, plant| world(seed, plant, Mistake::None));
     if std::env::var_os("ACME_SEED").is_some() {
         return;
     }
@@ -419,5 +420,5 @@ fn workers_that_go_on_after_a_revocation_or_give_back_too_early_are_noticed() {
 fn coordinators_that_do_not_fence_or_move_partitions_too_early_are_noticed() {
     let plain = |seed, plant| world(seed, plant, Mistake::None);
     assert!(caught(60, Plant::NoGenerations, plain, "committed twice") > 3, "no generations");
-    assert!(caught(60, Plant::EarlyMove, plain, "two owners") > 3, "early move");
+    assert!(caught(200, Plant::EarlyMove, plain, "two owners") > 3, "early move");
 }
