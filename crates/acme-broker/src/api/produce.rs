@@ -19,6 +19,8 @@ use uuid::Uuid;
 const PARTITIONS_MAX: usize = 100_000;
 /// Bytes of a batch before its records.
 const HEADER: usize = acme_records::HEADER_BYTES;
+/// How often the coordinator is asked about one batch at most.
+const ASKED_MAX: usize = 8;
 /// zstd, as batches name it.
 const ZSTD: u8 = 4;
 
@@ -195,10 +197,6 @@ async fn admitted(
 ) -> Result<Option<acme_log::Guard>, Fault> {
     let transactional_id = transactional_id.ok_or((Code::TransactionalIdAuthorizationFailed, None))?;
     let (producer_id, producer_epoch) = ((&header[43..]).get_i64(), (&header[51..]).get_i16());
-    let guard = match partition.verification(producer_id, producer_epoch) {
-        Verification::Open => return Ok(None),
-        Verification::Ask(guard) => guard,
-    };
     let admission = Admission {
         transactional_id: transactional_id.to_string(),
         producer_id,
@@ -208,10 +206,20 @@ async fn admitted(
         // Producers of transactions of version 2 do not name their partitions beforehand.
         adds: call.version >= 12,
     };
-    match call.context.admit(admission).await {
-        Ok(()) => Ok(Some(guard)),
-        Err(code) => Err((refusal(code, call.version), None)),
+    let mut asked = None;
+    for _ in 0..ASKED_MAX {
+        match partition.verification(producer_id, producer_epoch) {
+            Verification::Open => return Ok(None),
+            // Nothing has ended here since the coordinator was asked.
+            Verification::Ask(guard) if asked == Some(guard) => return Ok(Some(guard)),
+            // The coordinator lets who begins a transaction wait for the markers of the one before, and such a marker takes
+            // back what was given here: then it is asked once more.
+            Verification::Ask(guard) => asked = Some(guard),
+        }
+        let admitted = call.context.admit(admission.clone()).await;
+        admitted.map_err(|code| (refusal(code, call.version), None))?;
     }
+    Ok(asked)
 }
 
 /// What the coordinator's refusal is called in the answer to a produce: Kafka's own translation.
