@@ -434,8 +434,9 @@ async fn whoever_asks_for_a_coordinator_finds_its_topic() {
     let server = Server::start().await;
     let mut wire = server.wire().await;
     for (key_type, name) in [(0, "__consumer_offsets"), (1, "__transaction_state")] {
-        let find =
-            m::FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(vec![text("k")]);
+        let find = m::FindCoordinatorRequest::default()
+            .with_key_type(key_type)
+            .with_coordinator_keys(vec![text("k")]);
         assert_eq!(wire.ask(&find, 6).await.coordinators[0].error_code, 0);
         let asked = m::metadata_request::MetadataRequestTopic::default().with_name(Some(topic(name)));
         let shown = wire.ask(&m::MetadataRequest::default().with_topics(Some(vec![asked])), 12).await;

@@ -7,11 +7,14 @@ use crate::support::Server;
 use acme_broker::Options;
 use acme_lab::foreign::{self, End, Entry, List, Suite, Verdict, franz, librdkafka};
 use acme_lab::kafka::Kafka;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The names with this prefix want a broker that makes no topic by being asked for it.
 const WITHOUT: &str = "noautocreate/";
+
+/// Those with this one use the group protocol of KIP-848.
+const CONSUMER: &str = "consumer/";
 
 /// A broker for a suite.
 enum Peer {
@@ -60,12 +63,13 @@ async fn run<S: Suite + Clone + Send + 'static>(
     folder: PathBuf,
     at_once: usize,
 ) -> Vec<Verdict> {
-    let (without, with): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.contains(WITHOUT));
+    // A broker for each: some patterns of topics mean those of another run of the same test, too.
+    let mut runs: BTreeMap<(bool, bool), Vec<String>> = BTreeMap::new();
+    for name in names {
+        runs.entry((!name.contains(WITHOUT), name.contains(CONSUMER))).or_default().push(name);
+    }
     let mut verdicts = Vec::new();
-    for (names, auto_create_topics) in [(with, true), (without, false)] {
-        if names.is_empty() {
-            continue;
-        }
+    for ((auto_create_topics, _), names) in runs {
         let peer = Peer::start(auto_create_topics).await;
         let (suite, bootstrap, folder) = (suite.clone(), peer.bootstrap(), folder.clone());
         let work = move || foreign::run(&suite, &names, &bootstrap, &folder, at_once).unwrap();
@@ -141,7 +145,7 @@ async fn a_slice_of_franz_gos_tests_passes() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "cargo xtask soak"]
 async fn soak_librdkafkas_tests() {
-    whole("librdkafka", librdkafka::install().unwrap(), 4).await;
+    whole("librdkafka", librdkafka::install().unwrap(), 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

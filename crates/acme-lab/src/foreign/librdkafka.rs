@@ -15,6 +15,8 @@ use std::time::Duration;
 const CONSUMER: &str = "consumer/";
 /// What a process notes its verdicts in, in its folder.
 const REPORT: &str = "report.json";
+/// What the library's statistics are checked against.
+const SCHEMA: &str = "statistics_schema.json";
 /// Which broker the tests are told that they have: what they may ask of it.
 const BROKER: &str = "4.1.0.0";
 
@@ -52,7 +54,7 @@ pub fn install() -> Result<Tests> {
              ./configure --disable-gssapi --disable-ssl --disable-curl --disable-zstd --disable-lz4-ext \
              --disable-optimization --disable-debug-symbols && \
              make -j2 -C src lib && make -j2 -C src-cpp lib && make -j2 -C tests test-runner && \
-             cp tests/test-runner src/librdkafka.so.1 src-cpp/librdkafka++.so.1 '{}'",
+             cp tests/test-runner src/librdkafka.so.1 src-cpp/librdkafka++.so.1 src/statistics_schema.json '{}'",
             source.display(),
             into.display()
         );
@@ -82,6 +84,10 @@ impl Suite for Tests {
         command.args(["-s", scenario]);
         // The program chooses by number: a file may have several tests.
         let (number, _) = test.split_once('-').with_context(|| format!("{name} is not NNNN-name"))?;
+        // A test that checks the statistics looks for their schema where the source would have it.
+        let source = folder.parent().context("a test has a folder below the suite's")?.join("src");
+        std::fs::create_dir_all(&source)?;
+        std::fs::copy(self.home.join(SCHEMA), source.join(SCHEMA))?;
         // `CI` gives more time to everything that a test waits for.
         command.env("CI", "true").env("TESTS", number);
         command.env("RDKAFKA_TEST_CONF", settings).env("TEST_REPORT", folder.join(REPORT));
