@@ -26,21 +26,6 @@ pub struct Tests {
     home: PathBuf,
 }
 
-/// Kafka's tools by the names that tests call them by, below a folder.
-fn tools(folder: &Path) -> Result<PathBuf> {
-    let home = folder.join("kafka");
-    std::fs::create_dir_all(home.join("bin"))?;
-    for (name, class) in
-        [("topics", "org.apache.kafka.tools.TopicCommand"), ("configs", "kafka.admin.ConfigCommand")]
-    {
-        let script = home.join(format!("bin/kafka-{name}.sh"));
-        let words: Vec<String> = kafka::command(class)?.iter().map(|word| format!("'{word}'")).collect();
-        std::fs::write(&script, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))?;
-        std::fs::set_permissions(&script, Permissions::from_mode(0o755))?;
-    }
-    Ok(home)
-}
-
 /// Builds the program where it is absent: some minutes on one core.
 pub fn install() -> Result<Tests> {
     // Some tests read the library's statistics with it, and say nothing without.
@@ -87,7 +72,9 @@ impl Suite for Tests {
         // A test that checks the statistics looks for their schema where the source would have it.
         let source = folder.parent().context("a test has a folder below the suite's")?.join("src");
         std::fs::create_dir_all(&source)?;
-        std::fs::copy(self.home.join(SCHEMA), source.join(SCHEMA))?;
+        if !source.join(SCHEMA).exists() {
+            std::fs::copy(self.home.join(SCHEMA), source.join(SCHEMA))?;
+        }
         // `CI` gives more time to everything that a test waits for.
         command.env("CI", "true").env("TESTS", number);
         command.env("RDKAFKA_TEST_CONF", settings).env("TEST_REPORT", folder.join(REPORT));
@@ -109,4 +96,19 @@ impl Suite for Tests {
     fn patience(&self) -> Duration {
         Duration::from_secs(400)
     }
+}
+
+/// Kafka's tools by the names that tests call them by, below a folder.
+fn tools(folder: &Path) -> Result<PathBuf> {
+    let home = folder.join("kafka");
+    std::fs::create_dir_all(home.join("bin"))?;
+    for (name, class) in
+        [("topics", "org.apache.kafka.tools.TopicCommand"), ("configs", "kafka.admin.ConfigCommand")]
+    {
+        let script = home.join(format!("bin/kafka-{name}.sh"));
+        let words: Vec<String> = kafka::command(class)?.iter().map(|word| format!("'{word}'")).collect();
+        std::fs::write(&script, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))?;
+        std::fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    }
+    Ok(home)
 }

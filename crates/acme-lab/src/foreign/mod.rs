@@ -64,6 +64,7 @@ const OUTPUT: &str = "output";
 
 /// Runs these names against a broker, so many at once, and keeps what they print in a folder. The verdicts are in the order of
 /// the names.
+#[expect(clippy::print_stdout, reason = "whoever waits for a whole suite sees how far it is")]
 pub fn run<S: Suite>(
     suite: &S,
     names: &[String],
