@@ -1,4 +1,4 @@
-//! The project's only automation: `cargo xtask test`.
+//! The project's only automation: `cargo xtask test`, and `cargo xtask soak` for what takes longer.
 
 mod tidy;
 
@@ -13,7 +13,8 @@ fn main() -> Result<()> {
         ["test"] => test(),
         ["tidy"] => tidy::check(&tidy::root()?),
         ["deny"] => deny(&tidy::root()?),
-        _ => bail!("usage: cargo xtask test|tidy|deny"),
+        ["soak", words @ ..] => soak(words),
+        _ => bail!("usage: cargo xtask test|tidy|deny|soak [NAME…] [--peer kafka]"),
     }
 }
 
@@ -24,6 +25,30 @@ fn test() -> Result<()> {
     deny(&tidy::root()?)?;
     cargo(&["test", "--release", "--workspace", "--locked"])?;
     command_one(&tidy::root()?)
+}
+
+/// The long tests, one after the other, or those whose names contain one of the words. With `--peer kafka` those that can take
+/// Apache Kafka instead of our broker.
+fn soak(words: &[&str]) -> Result<()> {
+    acme_lab::install_all()?;
+    let (peer, names) = match words {
+        [names @ .., "--peer", peer] => (Some(*peer), names),
+        ["--peer", peer, names @ ..] => (Some(*peer), names),
+        names => (None, names),
+    };
+    if peer.is_some_and(|peer| peer != "kafka") {
+        bail!("--peer is kafka");
+    }
+    let mut command = Command::new(env!("CARGO"));
+    without_cargo(command.args(["test", "--release", "--workspace", "--locked", "--no-fail-fast", "--"]));
+    command.args(["--ignored", "--nocapture", "--test-threads=1"]).args(names);
+    if let Some(peer) = peer {
+        command.env("ACME_PEER", peer);
+    }
+    if !command.status().context("cargo cannot be started")?.success() {
+        bail!("what is above has failed");
+    }
+    Ok(())
 }
 
 /// Licences, origins and bans of the dependencies. Known vulnerabilities are not looked up: their database is a repository

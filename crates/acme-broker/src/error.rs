@@ -7,7 +7,7 @@ pub(crate) use kafka_protocol::error::ResponseError as Code;
 pub(crate) fn of_append(error: &AppendError) -> Code {
     match error {
         AppendError::Corrupt(_) => Code::CorruptMessage,
-        AppendError::InvalidRecord(_) => Code::InvalidRecord,
+        AppendError::InvalidRecord(_) | AppendError::Keyless { .. } => Code::InvalidRecord,
         AppendError::InvalidTimestamp { .. } => Code::InvalidTimestamp,
         AppendError::TooLarge { .. } => Code::MessageTooLarge,
         AppendError::UnsupportedCompression(_) => Code::UnsupportedCompressionType,

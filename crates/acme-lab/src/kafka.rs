@@ -340,6 +340,14 @@ pub fn tool(class: &str, arguments: &[&str], bootstrap: &str) -> Result<Command>
     Ok(tool_words(java, &install(VERSION)?, class, arguments, bootstrap))
 }
 
+/// What a script that runs a class of the distribution of [`VERSION`] begins with.
+pub(crate) fn command(class: &str) -> Result<Vec<String>> {
+    let mut words = vec![java_old()?.join("bin/java").display().to_string()];
+    words.extend(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned));
+    words.extend(java_words(&install(VERSION)?, class));
+    Ok(words)
+}
+
 fn tool_words(mut java: Command, home: &Path, class: &str, arguments: &[&str], bootstrap: &str) -> Command {
     java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     java.args(java_words(home, class)).args(arguments);

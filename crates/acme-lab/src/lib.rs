@@ -12,6 +12,7 @@ pub mod deny;
 pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
+pub mod foreign;
 pub mod http;
 mod java;
 pub mod kafka;
@@ -38,5 +39,6 @@ pub fn install_all() -> Result<()> {
     kafka::install(kafka::OLD_VERSION)?;
     kafka::install_kcat()?;
     rdkafka::install_python()?;
+    foreign::install()?;
     postgres::install_all()
 }

@@ -3,7 +3,7 @@
 
 use crate::process::once;
 use crate::{run, without_cargo};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +11,8 @@ use std::process::Command;
 pub const VERSION: &str = "2.12.1";
 /// The crate with its source.
 const CRATE: &str = "4.10.0";
+/// What the registry says of it.
+const CHECKSUM: &str = "e234cf318915c1059d4921ef7f75616b5219b10b46e9f3a511a15eb4b56a3f77";
 
 /// The version of the Python package `confluent-kafka`; its librdkafka is of the same series.
 const PACKAGE: &str = "2.16.1";
@@ -38,7 +40,8 @@ pub fn performance() -> Result<PathBuf> {
     Ok(once(&format!("rdkafka-{VERSION}"), install)?.join("rdkafka_performance"))
 }
 
-fn install(into: &Path) -> Result<()> {
+/// Puts the source into a folder, as `vendored` there, and says where in it the library's own root is.
+pub(crate) fn source(into: &Path) -> Result<PathBuf> {
     let manifest = format!(
         "[package]\nname = \"rdkafka-source\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n[dependencies]\n\
          rdkafka-sys = {{ version = \"={CRATE}\", default-features = false, features = [\"libz\"] }}\n"
@@ -50,7 +53,16 @@ fn install(into: &Path) -> Result<()> {
         .args(["vendor", "-q", "--manifest-path"])
         .args([into.join("Cargo.toml"), into.join("vendored")]))?;
     drop(vendored);
-    let source = into.join("vendored/rdkafka-sys/librdkafka");
+    let package = into.join("vendored/rdkafka-sys");
+    let sums = std::fs::read_to_string(package.join(".cargo-checksum.json"))?;
+    if !sums.contains(CHECKSUM) {
+        bail!("rdkafka-sys {CRATE} is not what it was: {CHECKSUM} is not its checksum");
+    }
+    Ok(package.join("librdkafka"))
+}
+
+fn install(into: &Path) -> Result<()> {
+    let source = source(into)?;
     let shell = format!(
         "cd '{}' && chmod +x configure configure.self mklove/* lds-gen.py && ./configure --disable-gssapi --enable-static \
          && make -j2 -C src lib && cc -O2 -DWITH_CURL=0 -o '{}' examples/rdkafka_performance.c -Isrc -I. src/librdkafka.a \

@@ -7,6 +7,8 @@ use bytes::BytesMut;
 /// The most bytes that may come out of a compressed batch where it must be looked into: as many as a fetch of a whole batch
 /// may need in memory anyway.
 const DECOMPRESSED_MAX: usize = 128 << 20;
+/// Records that are refused one by one; of more nobody is told.
+const KEYLESS_MAX: usize = 10_000;
 
 /// Batches whose headers were checked, one after the other.
 #[derive(Debug)]
@@ -142,11 +144,14 @@ fn records(
         }
     };
     let mut kept = Vec::new();
-    for record in RawRecords::new(header, plain) {
+    let (mut keyless, mut total) = (Vec::new(), 0_usize);
+    for (record, index) in RawRecords::new(header, plain).zip(0..) {
         let record = record.map_err(invalid)?;
         if settings.compact && record.key.is_none() && !header.is_control() {
-            let reason = "Compacted topic cannot accept message without key";
-            return Err(AppendError::InvalidRecord(reason.to_owned()));
+            if keyless.len() < KEYLESS_MAX {
+                keyless.push(index);
+            }
+            total += 1;
         }
         if times && now_ms.saturating_sub(record.timestamp) > settings.before_max_ms {
             return Err(AppendError::InvalidTimestamp { timestamp: record.timestamp });
@@ -154,6 +159,9 @@ fn records(
         if wanted.is_some() {
             kept.push(record);
         }
+    }
+    if total > 0 {
+        return Err(AppendError::Keyless { records: keyless, total });
     }
     let Some(wanted) = wanted else { return Ok(None) };
     acme_records::rebuild(header, &kept, wanted, None).map(Some).map_err(invalid)

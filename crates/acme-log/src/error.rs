@@ -76,6 +76,14 @@ pub enum AppendError {
     /// INVALID_RECORD
     #[error("{0}")]
     InvalidRecord(String),
+    /// INVALID_RECORD: a compacted topic takes no record without a key.
+    #[error("{total} records have no key, and the topic is compacted")]
+    Keyless {
+        /// Which records of the batch, counted from 0: the first of them.
+        records: Vec<i32>,
+        /// How many there are.
+        total: usize,
+    },
     /// INVALID_TIMESTAMP
     #[error("timestamp {timestamp} is outside of what the topic allows")]
     InvalidTimestamp {

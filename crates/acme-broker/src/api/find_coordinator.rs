@@ -3,16 +3,23 @@
 use super::Call;
 use crate::context::NODE;
 use crate::error::Code;
+use crate::{groups, transactions};
+use acme_log::Log;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
 
 /// A group or a transaction; share groups (2) are not served.
 const KEY_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
 pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let known = KEY_TYPES.contains(&request.key_type);
-    let code = if known { 0 } else { Code::InvalidRequest.code() };
+    let code = if !known {
+        Code::InvalidRequest.code()
+    } else {
+        made(call, request.key_type).await.err().map_or(0, |code| code.code())
+    };
     let (host, port) = call.session.advertised.clone();
     if call.version >= 4 {
         let here = |key: StrBytes| {
@@ -36,4 +43,18 @@ pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> Find
     } else {
         answer
     }
+}
+
+/// Whoever asks for a coordinator finds the topic that it writes to, as with Kafka.
+async fn made(call: &Call, key_type: i8) -> Result<(), Code> {
+    let context = Arc::clone(&call.context);
+    let name = if key_type == 0 { groups::TOPIC } else { transactions::TOPIC };
+    if context.log.topics().named(name).is_some() {
+        return Ok(());
+    }
+    let make = move |_: &Log| match key_type {
+        0 => context.groups.number("").map(drop),
+        _ => context.transactions.make(),
+    };
+    call.context.blocking(make).await
 }

@@ -5,10 +5,10 @@ use crate::context::{Admission, NODE};
 use crate::error::{self, Code};
 use crate::frame::{self, Refused};
 use crate::shape::{self, varint};
-use acme_log::{Appended, Partition, Topics, Verification, Writer};
+use acme_log::{AppendError, Appended, Partition, Topics, Verification, Writer};
 use bytes::{Buf, BytesMut};
 use kafka_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -19,6 +19,8 @@ use uuid::Uuid;
 const PARTITIONS_MAX: usize = 100_000;
 /// Bytes of a batch before its records.
 const HEADER: usize = acme_records::HEADER_BYTES;
+/// How often the coordinator is asked about one batch at most.
+const ASKED_MAX: usize = 8;
 /// zstd, as batches name it.
 const ZSTD: u8 = 4;
 
@@ -37,7 +39,7 @@ struct TopicData {
 /// What became of the batches of one partition.
 struct Outcome {
     index: i32,
-    result: Result<Appended, (Code, Option<String>)>,
+    result: Result<Appended, Fault>,
     leader_epoch: i32,
 }
 
@@ -56,8 +58,8 @@ pub(crate) async fn start(
             let found = find(&topics, call.version, &topic.name, topic.id, index);
             let leader_epoch = found.as_ref().map_or(-1, |partition| partition.leader_epoch());
             let result = match (found, records) {
-                (Err(code), _) => Err((code, None)),
-                _ if !matches!(request.acks, -1..=1) => Err((Code::InvalidRequiredAcks, None)),
+                (Err(code), _) => Err(code.into()),
+                _ if !matches!(request.acks, -1..=1) => Err(Code::InvalidRequiredAcks.into()),
                 (Ok(partition), Some(records)) => {
                     append(&call, request.transactional_id.as_ref(), &partition, records).await
                 }
@@ -103,7 +105,7 @@ async fn partition_answer(
     let durable = match part.result {
         Ok(appended) => match appended.durable().await {
             Ok(()) => Ok(appended),
-            Err(error) => Err((error::of_append(&error), None)),
+            Err(error) => Err(error::of_append(&error).into()),
         },
         Err(fault) => Err(fault),
     };
@@ -112,7 +114,7 @@ async fn partition_answer(
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(appended.append_time.unwrap_or(-1))
             .with_log_start_offset(if call.version >= 5 { appended.log_start } else { -1 }),
-        Err((code, message)) => {
+        Err(Fault { code, message, records }) => {
             let answer = answer
                 .with_error_code(code.code())
                 .with_base_offset(-1)
@@ -127,7 +129,10 @@ async fn partition_answer(
                 let leader = LeaderIdAndEpoch::default().with_leader_id(BrokerId(NODE));
                 return answer.with_current_leader(leader.with_leader_epoch(part.leader_epoch));
             }
-            answer.with_error_message(message.filter(|_| call.version >= 8).map(StrBytes::from_string))
+            if call.version < 8 {
+                return answer;
+            }
+            answer.with_error_message(message.map(StrBytes::from_string)).with_record_errors(records)
         }
     }
 }
@@ -147,12 +152,53 @@ fn find(topics: &Topics, version: i16, name: &str, id: Uuid, index: i32) -> Resu
     Ok(Arc::clone(partition))
 }
 
-type Fault = (Code, Option<String>);
+/// Why the batches of a partition were not appended.
+struct Fault {
+    code: Code,
+    message: Option<String>,
+    /// Which records are at fault, where not the whole batch is (KIP-467).
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl Fault {
+    fn new(code: Code, message: &str) -> Self {
+        Self { message: Some(message.to_owned()), ..code.into() }
+    }
+
+    /// Kafka's words: LogValidator.processRecordErrors.
+    fn keyless(partition: &Partition, records: &[i32], total: usize) -> Self {
+        let (topic, number) = (partition.topic(), partition.number());
+        let why =
+            format!("Compacted topic cannot accept message without key in topic partition {topic}-{number}");
+        let shown: Vec<String> = records
+            .iter()
+            .take(3)
+            .map(|index| format!("RecordError(batchIndex={index}, message='{why}')"))
+            .collect();
+        let message = format!(
+            "One or more records have been rejected due to {total} record errors in total, and only showing the first three errors at most: [{}]",
+            shown.join(", ")
+        );
+        let why = StrBytes::from_string(why);
+        let one = |index: &i32| {
+            let error = BatchIndexAndErrorMessage::default().with_batch_index(*index);
+            error.with_batch_index_error_message(Some(why.clone()))
+        };
+        let records = records.iter().map(one).collect();
+        Self { code: Code::InvalidRecord, message: Some(message), records }
+    }
+}
+
+impl From<Code> for Fault {
+    fn from(code: Code) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
 
 fn not_one(version: i16) -> Fault {
     let message =
         format!("Produce requests with version {version} must have exactly one record batch per partition");
-    (Code::InvalidRecord, Some(message))
+    Fault::new(Code::InvalidRecord, &message)
 }
 
 /// What the versions of the request say about batches, then the append. Source: ProduceRequest.validateRecords.
@@ -174,15 +220,16 @@ async fn append(
         if attributes & 7 == ZSTD && call.version < 7 {
             let message =
                 "Produce requests with version under 7 are not allowed to use ZStandard compression";
-            return Err((Code::UnsupportedCompressionType, Some(message.to_owned())));
+            return Err(Fault::new(Code::UnsupportedCompressionType, message));
         }
         if attributes & 0x10 != 0 {
             guard = admitted(call, transactional_id, partition, &records[..HEADER]).await?;
         }
     }
-    partition.append(records, Writer::Client { guard }).map_err(|error| {
-        let message = matches!(error, acme_log::AppendError::InvalidRecord(_)).then(|| error.to_string());
-        (error::of_append(&error), message)
+    partition.append(records, Writer::Client { guard }).map_err(|error| match &error {
+        AppendError::InvalidRecord(reason) => Fault::new(Code::InvalidRecord, reason),
+        AppendError::Keyless { records, total } => Fault::keyless(partition, records, *total),
+        error => error::of_append(error).into(),
     })
 }
 
@@ -193,12 +240,8 @@ async fn admitted(
     partition: &Partition,
     header: &[u8],
 ) -> Result<Option<acme_log::Guard>, Fault> {
-    let transactional_id = transactional_id.ok_or((Code::TransactionalIdAuthorizationFailed, None))?;
+    let transactional_id = transactional_id.ok_or(Code::TransactionalIdAuthorizationFailed)?;
     let (producer_id, producer_epoch) = ((&header[43..]).get_i64(), (&header[51..]).get_i16());
-    let guard = match partition.verification(producer_id, producer_epoch) {
-        Verification::Open => return Ok(None),
-        Verification::Ask(guard) => guard,
-    };
     let admission = Admission {
         transactional_id: transactional_id.to_string(),
         producer_id,
@@ -208,10 +251,20 @@ async fn admitted(
         // Producers of transactions of version 2 do not name their partitions beforehand.
         adds: call.version >= 12,
     };
-    match call.context.admit(admission).await {
-        Ok(()) => Ok(Some(guard)),
-        Err(code) => Err((refusal(code, call.version), None)),
+    let mut asked = None;
+    for _ in 0..ASKED_MAX {
+        match partition.verification(producer_id, producer_epoch) {
+            Verification::Open => return Ok(None),
+            // Nothing has ended here since the coordinator was asked.
+            Verification::Ask(guard) if asked == Some(guard) => return Ok(Some(guard)),
+            // The coordinator lets who begins a transaction wait for the markers of the one before, and such a marker takes
+            // back what was given here: then it is asked once more.
+            Verification::Ask(guard) => asked = Some(guard),
+        }
+        let admitted = call.context.admit(admission.clone()).await;
+        admitted.map_err(|code| refusal(code, call.version))?;
     }
+    Ok(asked)
 }
 
 /// What the coordinator's refusal is called in the answer to a produce: Kafka's own translation.

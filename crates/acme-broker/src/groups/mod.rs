@@ -362,8 +362,8 @@ impl consumer::Catalog for Catalog {
     }
 
     fn each(&self, visit: &mut dyn FnMut(&str, Uuid, u32)) {
-        let chosen = self.topics.iter().filter(|topic| !topic.is_internal);
-        chosen.for_each(|topic| visit(&topic.name, topic.id, count(topic)));
+        // A pattern may mean the broker's own topics: Kafka's coordinator leaves none out.
+        self.topics.iter().for_each(|topic| visit(&topic.name, topic.id, count(topic)));
     }
 }
 

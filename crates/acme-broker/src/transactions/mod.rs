@@ -364,6 +364,11 @@ impl Transactions {
         if slot.ending { Err(Code::ConcurrentTransactions) } else { Ok(end) }
     }
 
+    /// Makes the topic where it is not there. Blocks.
+    pub(crate) fn make(&self) -> Result<(), Code> {
+        self.journal.number("").map(drop)
+    }
+
     /// All that there are, by their ids.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         self.table().iter().map(|(id, slot)| Shown { id: id.clone(), state: slot.state.clone() }).collect()

@@ -1,6 +1,7 @@
 //! The requests of the coordinators on the wire: every version, and the errors that Kafka gives.
 
 use crate::support::{Server, text, topic};
+use acme_records::{Compression, Stamp};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages as m;
@@ -389,5 +390,56 @@ async fn ended(server: &Server, none: &m::InitProducerIdRequest) {
             (1, 1),
             "{version}"
         );
+    }
+}
+
+/// The markers of one transaction may still be on their way when the next one writes: nobody notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_right_behind_another_is_taken() {
+    const PARTS: u32 = 40;
+    let server = Server::start().await;
+    server.topic("t", PARTS, &[]);
+    let mut wire = server.wire().await;
+    let init = m::InitProducerIdRequest::default()
+        .with_transactional_id(Some(id("tx")))
+        .with_transaction_timeout_ms(60_000)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
+    let begun = wire.ask(&init, 5).await;
+    let (producer_id, mut producer_epoch) = (begun.producer_id.0, begun.producer_epoch);
+    for round in 0..25 {
+        let stamp = Stamp { producer_id, producer_epoch, base_sequence: 0, is_transactional: true };
+        let parts = (0..PARTS).map(|number| {
+            let records = crate::support::batch(&[b"v"], Compression::None, stamp);
+            (number.cast_signed(), Some(records))
+        });
+        let request = crate::produce::request("t", -1, parts.collect());
+        let written = wire.ask(&request.with_transactional_id(Some(id("tx"))), 12).await;
+        for part in &written.responses[0].partition_responses {
+            assert_eq!(part.error_code, 0, "round {round}, partition {}", part.index);
+        }
+        let end = m::EndTxnRequest::default()
+            .with_transactional_id(id("tx"))
+            .with_producer_id(ProducerId(producer_id))
+            .with_producer_epoch(producer_epoch)
+            .with_committed(round % 2 == 0);
+        let ended = wire.ask(&end, 5).await;
+        assert_eq!(ended.error_code, 0, "round {round}");
+        producer_epoch = ended.producer_epoch;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_coordinator_finds_its_topic() {
+    let server = Server::start().await;
+    let mut wire = server.wire().await;
+    for (key_type, name) in [(0, "__consumer_offsets"), (1, "__transaction_state")] {
+        let find = m::FindCoordinatorRequest::default()
+            .with_key_type(key_type)
+            .with_coordinator_keys(vec![text("k")]);
+        assert_eq!(wire.ask(&find, 6).await.coordinators[0].error_code, 0);
+        let asked = m::metadata_request::MetadataRequestTopic::default().with_name(Some(topic(name)));
+        let shown = wire.ask(&m::MetadataRequest::default().with_topics(Some(vec![asked])), 12).await;
+        assert_eq!((shown.topics[0].error_code, shown.topics[0].is_internal), (0, true), "{name}");
     }
 }

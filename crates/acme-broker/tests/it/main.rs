@@ -7,6 +7,7 @@ mod bounds;
 mod clients;
 mod coordinators;
 mod fetch;
+mod foreign;
 mod groups;
 mod hostile;
 mod local;

@@ -183,3 +183,24 @@ async fn a_topic_that_stamps_its_own_time_tells_it() {
     let answer = produce(&mut wire, "t", batch(&[b"x"], Compression::None, Stamp::NONE)).await;
     assert!(answer.log_append_time_ms >= before, "{answer:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_without_a_key_are_named_one_by_one() {
+    let server = Server::start().await;
+    server.topic("t", 1, &[("cleanup.policy", "compact")]);
+    let mut wire = server.wire().await;
+    let mut builder = acme_records::BatchBuilder::with_capacity(256);
+    for key in [Some(&b"k"[..]), None, Some(&b"k"[..]), None] {
+        builder.push(crate::support::now_ms(), key, Some(b"v"), &[]);
+    }
+    let records: Bytes = builder.finish(Compression::None).unwrap().stamped(Stamp::NONE).concat().into();
+    for version in [7, 8, 12] {
+        let response = wire.ask(&request("t", -1, vec![(0, Some(records.clone()))]), version).await;
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, Code::InvalidRecord.code());
+        let named: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+        assert_eq!(named, if version < 8 { vec![] } else { vec![1, 3] });
+        let said = answer.error_message.as_deref().unwrap_or_default();
+        assert_eq!(said.contains("due to 2 record errors in total"), version >= 8, "{said}");
+    }
+}
