@@ -129,7 +129,9 @@ impl Log {
             epoch: meta.life,
             checkpoint: Mutex::new(checkpoint),
         });
+        shared.passed("log.opening");
         let topics = open_topics(&shared, &meta)?;
+        shared.passed("log.recovered");
         remove_deleted(&shared, &mut meta);
         let cluster_id = base64url(meta.cluster_id);
         let inner = Arc::new(Inner {
@@ -154,6 +156,11 @@ impl Log {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.0.shared.now_ms()
+    }
+
+    /// Tells those who handed [`Options::passed`] in that a place was passed which lies above the log.
+    pub fn passed(&self, place: &'static str) {
+        self.0.shared.passed(place);
     }
 
     /// The cluster's id, made once: a UUID in base64 for URLs, as Kafka's.
@@ -346,7 +353,9 @@ impl Log {
                 checkpoint.set(partition.key(), point);
             }
         }
-        checkpoint.write(&*self.0.shared.options.disk)
+        checkpoint.write(&*self.0.shared.options.disk)?;
+        self.0.shared.passed("log.checkpointed");
+        Ok(())
     }
 
     /// Syncs everything, writes the mark of an orderly end, ends the threads. Appends and reads answer `Closed` afterwards.

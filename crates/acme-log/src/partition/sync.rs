@@ -77,6 +77,7 @@ impl Partition {
             head.unsynced_records = 0;
             (segments, files, std::mem::take(&mut head.names_dirty), head.end, head.last_epoch)
         };
+        self.shared.passed("log.sync");
         let mut failed = None;
         for (segment, file) in segments.iter().zip(&files) {
             if let Err(error) = file.sync() {
@@ -93,6 +94,7 @@ impl Partition {
             self.fail(crate::Damage { file: path, at: 0, reason });
             return;
         }
+        self.shared.passed("log.synced");
         let mut head = lock(&self.head);
         assert!(end >= head.synced, "the synced offset never goes back");
         head.synced = end;

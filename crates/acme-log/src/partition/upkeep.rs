@@ -97,6 +97,7 @@ impl Partition {
             snapshot::write(self.disk(), &self.dir, sealing.end, producers)?;
             self.disk().sync_dir(&self.dir)?;
         }
+        self.shared.passed("log.seal");
         sealing.segment.seal()
     }
 
@@ -173,6 +174,7 @@ impl Partition {
             }
             lock(&self.point).log_start = point.log_start;
         }
+        self.shared.passed("log.deleted");
         let mut head = lock(&self.head);
         head.log_start = head.log_start.max(offset);
         self.advance(&mut head);

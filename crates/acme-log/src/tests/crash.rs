@@ -246,7 +246,7 @@ fn a_disk_that_lies_is_caught_by_the_same_checks() {
     drop(log);
     let ends = (1..20).map(|seed| {
         let machine = copy(&machine);
-        machine.disk.reboot(&mut disk::Rng(seed));
+        machine.disk.reboot(&mut Rng(seed));
         super::partition(&machine.open()).end()
     });
     assert!(ends.min() == Some(0), "what was acknowledged is lost");
