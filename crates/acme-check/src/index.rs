@@ -61,8 +61,10 @@ impl Index {
     fn records(&mut self, log: Log, committed: bool, records: &[(i64, Value)], faults: &mut Faults) {
         for (offset, value) in records {
             self.place(log, *offset, *value, faults);
-            self.read.insert(*value);
-            if committed {
+            if self.is_sent(log, *value) {
+                self.read.insert(*value);
+            }
+            if committed && self.is_sent(log, *value) {
                 self.read_committed.insert(*value);
             }
             let highest = self.highest.entry(log).or_insert(*offset);
@@ -70,10 +72,18 @@ impl Index {
         }
     }
 
+    /// Whether a value was sent to this log.
+    fn is_sent(&self, log: Log, value: Value) -> bool {
+        self.sent.get(&value).is_some_and(|sent| sent.log == log)
+    }
+
     fn place(&mut self, log: Log, offset: i64, value: Value, faults: &mut Faults) {
         let there = *self.places.entry((log, offset)).or_insert(value);
         if there != value {
             faults.add(Kind::InconsistentOffset, || format!("{log} has {there} and {value} at {offset}"));
+        }
+        if !self.is_sent(log, value) {
+            return;
         }
         let before = *self.offsets.entry(value).or_insert(offset);
         if before != offset {

@@ -56,6 +56,10 @@ fn sends(operation: &Operation) -> impl Iterator<Item = (Log, Value)> {
     })
 }
 
+fn isolation(committed: bool) -> &'static str {
+    if committed { "read_committed" } else { "read_uncommitted" }
+}
+
 impl Rules<'_> {
     /// A record that was read: by an operation, or in the end.
     fn read(&mut self, log: Log, committed: bool, (offset, value): (i64, Value), reader: Option<usize>) {
@@ -107,7 +111,14 @@ impl Rules<'_> {
             }
         }
         for Final { log, committed, records } in &self.history.finals {
-            self.poll(u32::MAX, *log, *committed, records, &mut 0);
+            // What is missing there has rules of its own.
+            let falls = records.windows(2).find(|pair| pair[1].0 <= pair[0].0);
+            if let Some([(before, _), (offset, value)]) = falls {
+                let isolation = isolation(*committed);
+                self.faults.add(Kind::NonMonotonicPoll, || {
+                    format!("{isolation} got {value} at {offset} of {log} after {before} in the end")
+                });
+            }
         }
     }
 
@@ -175,7 +186,7 @@ impl Rules<'_> {
         let highest = self.index.highest.get(&log).copied().unwrap_or(-1);
         let below = self.index.offsets.get(&value).is_none_or(|offset| *offset < highest);
         let kind = if below { Kind::Lost } else { Kind::Unseen };
-        let isolation = if committed { "read_committed" } else { "read_uncommitted" };
+        let isolation = isolation(committed);
         self.faults.add(kind, || format!("{value} of {log} was acknowledged; {isolation} does not find it"));
     }
 
