@@ -26,6 +26,7 @@ mod shared;
 #[cfg(any(test, fuzzing))]
 mod simulated;
 mod snapshot;
+mod strict;
 mod threads;
 
 pub use disk::{LogDisk, LogFile, RealDisk};

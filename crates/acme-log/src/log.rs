@@ -7,6 +7,7 @@ use crate::options::Mistake;
 use crate::partition::{Identity, recover, remove_dir};
 use crate::queue::Queue;
 use crate::shared::Shared;
+use crate::strict::Strict;
 use crate::threads::Threads;
 use crate::{Damage, Error, Options, Partition, Settings};
 use std::any::Any;
@@ -99,6 +100,7 @@ impl Log {
     ///
     /// A partition that is damaged below its recovery point is offline: [`Partition::damage`] says why; the others serve.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let options = Options { disk: Strict::over(&options), ..options };
         let disk = options.disk.clone();
         disk.create_dir(dir).map_err(Error::disk("make", dir))?;
         let lock_path = dir.join("lock");

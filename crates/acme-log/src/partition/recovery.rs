@@ -223,7 +223,7 @@ impl Recovery<'_> {
             let accepted = match scan.next() {
                 Ok(None) => break,
                 Ok(Some((_, header, batch))) => {
-                    self.accept(&header, batch, epoch, gaps).map(|()| (header, batch))
+                    self.accept(base, &header, batch, epoch, gaps).map(|()| (header, batch))
                 }
                 Err(Stop::Disk(error)) => return Err(error.into()),
                 Err(stop) => Err(stop.reason()),
@@ -268,6 +268,7 @@ impl Recovery<'_> {
     /// Whether a batch is what must follow.
     fn accept(
         &self,
+        base: i64,
         header: &BatchHeader,
         batch: &[u8],
         epoch: Option<i32>,
@@ -277,6 +278,11 @@ impl Recovery<'_> {
         let any = self.shared.options.makes(Mistake::AnyOffset);
         if found != expected && !(gaps && found > expected) && !any {
             return Err(format!("a batch has offset {found}, where {expected} should follow"));
+        }
+        if header.last_offset().saturating_sub(base) > i64::from(i32::MAX) {
+            return Err(format!(
+                "a batch has offset {found}, too far from the segment's beginning at {base}"
+            ));
         }
         let leader_epoch = header.leader_epoch;
         let fits = leader_epoch >= self.last_epoch

@@ -89,7 +89,6 @@ impl Partition {
             failed = Some((self.dir.to_path_buf(), error));
         }
         if let Some((path, error)) = failed {
-            (self.shared.options.sync_failed)(&path, &error);
             let reason = format!("it could not be synced: {error}");
             self.fail(crate::Damage { file: path, at: 0, reason });
             return;

@@ -42,7 +42,7 @@ fn whatever_lies_beside_the_batches_is_made_again_where_it_is_missing() {
         .collect();
     assert!(files.len() > 12, "{files:?}");
     drop((log, partition));
-    let mut check = |gone: &[std::path::PathBuf]| {
+    let check = |gone: &[std::path::PathBuf]| {
         let machine = Machine { disk: machine.disk.copy(), ..machine.clone() };
         gone.iter().for_each(|path| machine.disk.delete(path));
         let log = machine.open();

@@ -48,6 +48,7 @@ pub async fn produce(world: World, topic: &'static str, ledgers: Ledgers) {
                     producer.take_deliveries()
                 }
             };
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             let mut ledgers = ledgers.lock().unwrap();
             let ledger = ledgers.entry(topic).or_default();
             for delivery in deliveries {

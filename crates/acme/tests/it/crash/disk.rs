@@ -1,6 +1,6 @@
 //! A server whose disk fails or is full: real faults, made by strace and by small file systems. That takes root, as in CI.
 
-use super::load::{World, all, wall_ms};
+use super::load::{World, all, config, wall_ms};
 use super::process::{self, Process};
 use super::recorder::{Recorder, log};
 use super::runtime;
@@ -55,7 +55,10 @@ async fn ask(
 /// Writes to a partition until the server is gone, or refuses.
 async fn write(world: World, partition: i32, padding: usize) -> Option<ErrorCode> {
     let process = world.recorder.process();
-    let client = world.client().await;
+    let mut config = config(&world.bootstrap);
+    // When it is gone it does not come again.
+    config.operation_timeout = Duration::from_secs(1);
+    let client = Client::connect(config).await.expect("it listens");
     loop {
         let value = world.recorder.value();
         let begun = world.recorder.now();
@@ -128,7 +131,9 @@ fn after_a_failed_sync_the_server_ends_and_everything_acknowledged_is_there() {
             let writers: Vec<_> =
                 (0..WRITERS).map(|part| runtime.spawn(write(world.clone(), part, 0))).collect();
             until("the disk fails", || !server.is_alive());
-            writers.into_iter().for_each(|writer| drop(runtime.block_on(writer).unwrap()));
+            for writer in writers {
+                let _ = runtime.block_on(writer).unwrap();
+            }
         }
         let (status, said) = server.end();
         assert!(said.contains("Input/output error"), "{call} {number}: {said}");
@@ -196,7 +201,9 @@ fn a_full_disk_refuses_to_write_serves_reads_and_goes_on_when_there_is_space() {
     let writers: Vec<_> = (0..WRITERS).map(|part| runtime.spawn(write(world.clone(), part, 0))).collect();
     until("it writes again", || world.recorder.acknowledged() > before + 20);
     server.kill();
-    writers.into_iter().for_each(|writer| drop(runtime.block_on(writer).unwrap()));
+    for writer in writers {
+        let _ = runtime.block_on(writer).unwrap();
+    }
     world.stop.store(true, Ordering::Relaxed);
     let mut server = Process::start(&place, port, None);
     server.listens();

@@ -6,6 +6,7 @@ use acme_check::{Outcome, Step};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 
 /// Values of its own, beyond all others.
 const BASE: u64 = 1 << 40;
@@ -26,6 +27,7 @@ while not stop.is_set():
         producer.produce('foreign', value=b'%020d' % value, partition=value % partitions, on_delivery=told)
         value += 1
     producer.poll(0.005)
+    time.sleep(0.003)
     while len(producer) > 300 and not stop.is_set():
         producer.poll(0.05)
 producer.flush(60)
@@ -34,7 +36,8 @@ print('end', value, flush=True)
 
 /// Runs it until the world stops; records what it was told.
 pub fn produce(world: &World) {
-    let arguments = [&world.bootstrap, &BASE.to_string(), &PARTITIONS.to_string()].map(String::as_str);
+    let arguments = [world.bootstrap.clone(), BASE.to_string(), PARTITIONS.to_string()];
+    let arguments = arguments.each_ref().map(String::as_str);
     let mut command = acme_lab::rdkafka::python(PROGRAM, &arguments).expect("the package can be had");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("there is Python");
     let process = world.recorder.process();
@@ -57,6 +60,7 @@ pub fn produce(world: &World) {
                     let offset = offset.parse::<i64>().ok().filter(|offset| *offset >= 0);
                     // Anything else than a time-out would mean that idempotence is broken.
                     assert!(matches!(outcome, "ok" | "_MSG_TIMED_OUT"), "{line}");
+                    world.recorder.foreign.fetch_add(1, Ordering::Relaxed);
                     told.insert(value.parse().unwrap(), (offset, outcome == "ok"));
                 }
                 _ => panic!("{line}"),

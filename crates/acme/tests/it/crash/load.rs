@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Records of one round of an idempotent producer, and of one transaction.
 const ROUND: i32 = 60;
 const TRANSACTION: i32 = 12;
+/// Between two rounds: what is at stake is many kills, not many records.
+const PAUSE: Duration = Duration::from_millis(3);
 
 #[derive(Clone)]
 pub struct World {
@@ -130,6 +132,7 @@ pub async fn produce(world: World, topic: &'static str) {
             }
             handed.told(&producer.take_deliveries());
             world.recorder.ended();
+            tokio::time::sleep(PAUSE).await;
             for (step, told) in handed.steps.into_iter().zip(handed.told) {
                 let outcome = if told { Outcome::Done } else { Outcome::Unknown };
                 goes_on &= told;
@@ -155,6 +158,7 @@ pub async fn transact(world: World, group: u16) {
             handed.told(&producer.take_deliveries());
             world.recorder.ended();
             world.recorder.add(process, begun, outcome, true, handed.steps);
+            tokio::time::sleep(PAUSE).await;
             if outcome == Outcome::Unknown || (outcome == Outcome::RolledBack && number % 4 != 0) {
                 break;
             }

@@ -137,14 +137,14 @@ fn runtime() -> Runtime {
 async fn topics(world: &World) {
     let client = world.client().await;
     let small =
-        |name: &str, partitions| NewTopic::new(name, partitions).with("internal.segment.bytes", "30000");
+        |name: &str, partitions| NewTopic::new(name, partitions).with("internal.segment.bytes", "60000");
     let topics = [
         small("plain", PARTITIONS),
         small("relaxed", PARTITIONS).with("flush.messages", "1000"),
         small("atomic", PARTITIONS),
         small("foreign", PARTITIONS),
         small("compacted", 1).with("cleanup.policy", "compact").with("min.cleanable.dirty.ratio", "0.1"),
-        small("brief", 1).with("retention.bytes", "60000"),
+        small("brief", 1).with("retention.bytes", "120000"),
     ];
     for topic in topics {
         client.create_topic(&topic).await.unwrap();
@@ -184,8 +184,9 @@ async fn finals(client: &Client, history: &mut History) {
     }
     for group in 0..=WRITERS {
         let part = TopicPartition::new("plain", i32::from(group == WRITERS));
-        let found = client.committed(&format!("group-{group}"), Some(std::slice::from_ref(&part)), true);
-        let offset = found.await.unwrap().get(&part).map(|found| found.offset);
+        let name = format!("group-{group}");
+        let found = client.committed(&name, Some(std::slice::from_ref(&part)), true).await;
+        let offset = found.unwrap().get(&part).map(|found| found.offset);
         history.offsets.push(FinalOffset { group, log: log("plain", part.partition), offset });
     }
 }
@@ -193,6 +194,7 @@ async fn finals(client: &Client, history: &mut History) {
 /// Kills a server under load `rounds` times at all places, and judges.
 #[expect(clippy::print_stdout, reason = "a test says what it has done")]
 fn kills(seed: u64, rounds: u32) {
+    acme_lab::rdkafka::install_python().expect("librdkafka can be had");
     let mut crash = Crash::new(seed);
     let runtime = runtime();
     let mut server = Process::start(&crash.place, crash.port, None);
@@ -200,7 +202,8 @@ fn kills(seed: u64, rounds: u32) {
     runtime.block_on(topics(&crash.world));
     let ledgers = aside::Ledgers::default();
     let tasks = begin(&runtime, &crash.world, &ledgers);
-    until("everybody is at work", || crash.world.recorder.done() > 300);
+    let recorder = crash.world.recorder.clone();
+    until("everybody is at work", || recorder.done() > 300 && recorder.foreign.load(Ordering::Relaxed) > 0);
     server.kill();
     crash.kills += 1;
     for _ in 0..rounds {
@@ -231,8 +234,9 @@ fn kills(seed: u64, rounds: u32) {
     });
     let read: usize = history.finals.iter().map(|it| it.records.len()).sum();
     let (acknowledged, operations) = (crash.world.recorder.acknowledged(), history.operations.len());
+    let foreign = recorder.foreign.load(Ordering::Relaxed);
     println!(
-        "{} kills; {acknowledged} records acknowledged and {aside} aside, in {operations} operations; {read} read in the end",
+        "{} kills; {acknowledged} records acknowledged ({foreign} of them to librdkafka) and {aside} aside, in {operations} operations; {read} read in the end",
         crash.kills
     );
     let faults = acme_check::faults(&history);

@@ -24,7 +24,9 @@ pub struct Process {
 pub fn command(place: &Place, port: u16) -> Command {
     let listen = format!("127.0.0.1:{port}");
     let mut command = place.command(&["server", "--data", "log", "--listen", &listen]);
-    SETTINGS.iter().for_each(|setting| drop(command.args(["--set", setting])));
+    for setting in SETTINGS {
+        command.args(["--set", setting]);
+    }
     command
 }
 

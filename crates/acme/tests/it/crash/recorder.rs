@@ -25,6 +25,8 @@ pub struct Recorder {
     done: AtomicU64,
     acknowledged: AtomicU64,
     under_way: AtomicU64,
+    /// Acknowledgements that others than we were given.
+    pub foreign: AtomicU64,
     operations: Mutex<Vec<Operation>>,
 }
 
