@@ -98,7 +98,6 @@ fn judge(world: &World, found: BTreeMap<TopicPartition, Vec<(i64, u64)>>) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test says what it has hit")]
 fn after_a_failed_sync_the_server_ends_and_everything_acknowledged_is_there() {
     let (place, port) = (Place::new(), process::port());
     let (world, runtime) = (world(port), runtime());
