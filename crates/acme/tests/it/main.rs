@@ -34,5 +34,6 @@ mod secrets;
 mod seeing;
 mod server;
 mod signals;
+mod together;
 mod tour;
 mod unfinished;
