@@ -73,7 +73,10 @@ fn damaged_directories_open_as_what_they_still_are_and_nothing_worse() {
             // It comes back.
             let _ = fuzz::recovery(&bytes);
         }
-        refusals += refused(&bytes, 1, fuzz::recovery);
+        // Of what keeps its old checksums little else than them is reached.
+        if bytes[0] & 1 != 0 {
+            refusals += refused(&bytes, 1, fuzz::recovery);
+        }
     }
     assert!(refusals > 2_000, "{refusals}");
 }
