@@ -5,6 +5,7 @@ use super::super::lives::until;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Small segments and frequent housekeeping: so much happens in a short life.
@@ -114,10 +115,15 @@ fn listen(stderr: ChildStderr, said: Arc<Mutex<String>>) {
     });
 }
 
-/// A port for several lives. Nobody is given it by the system for a connection of his own.
+/// A port for several lives. Nobody is given it by the system for a connection of his own, and no other test of this process.
 pub fn port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
     let first = 15_000 + u16::try_from(std::process::id() % 15_000).unwrap();
-    (first..32_000)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("one is free")
+    loop {
+        let port = first + TAKEN.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "one is free");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
