@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("acme-plan", &["acme-types", "acme-spec", "acme-formats", "acme-connect", "acme-flow"]),
     ("connector-kafka", &["acme-types", "acme-formats", "acme-connect", "acme-kafka"]),
     ("connector-", &["acme-types", "acme-formats", "acme-connect"]),
+    ("acme-check", &[]),
     ("acme-lab", &[]),
     ("xtask", &["acme-lab"]),
     ("acme-bench", &["acme-kafka", "acme-lab"]),

@@ -7,6 +7,8 @@ pub(crate) use kafka_protocol::error::ResponseError as Code;
 pub(crate) fn of_append(error: &AppendError) -> Code {
     match error {
         AppendError::Corrupt(_) => Code::CorruptMessage,
+        // As Kafka, whose decompressors throw what has no code of its own.
+        AppendError::Compressed(_) => Code::UnknownServerError,
         AppendError::InvalidRecord(_) | AppendError::Keyless { .. } => Code::InvalidRecord,
         AppendError::InvalidTimestamp { .. } => Code::InvalidTimestamp,
         AppendError::TooLarge { .. } => Code::MessageTooLarge,

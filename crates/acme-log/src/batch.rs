@@ -22,8 +22,8 @@ pub(crate) struct Checked {
 /// Checks whole batches that a client has sent. Those whose compression is not the topic's are written anew in place.
 ///
 /// **Errors** as Kafka's: length and checksum are CORRUPT_MESSAGE, what the batch says of itself INVALID_RECORD.
-/// **Cost** One checksum; the records of uncompressed batches are walked, compressed ones only where the topic is compacted or
-/// its settings ask for it.
+/// **Cost** One checksum and a walk over the records. Compressed ones are decompressed for it, as Kafka does: a batch that nobody can
+/// read would stop every reader of its partition.
 pub(crate) fn check(
     batches: &mut BytesMut,
     settings: &Settings,
@@ -129,17 +129,13 @@ fn records(
     if ahead && !settings.append_time && !header.is_control() {
         return Err(AppendError::InvalidTimestamp { timestamp: header.max_timestamp });
     }
-    let look = compression == Compression::None || settings.compact || times || wanted.is_some();
-    if !look {
-        return Ok(None);
-    }
     let mut buffer = Vec::new();
     let plain = match compression {
         Compression::None => &batch[HEADER_BYTES..],
         _ => {
             compression
                 .decompress(&batch[HEADER_BYTES..], &mut buffer, DECOMPRESSED_MAX)
-                .map_err(AppendError::Corrupt)?;
+                .map_err(AppendError::Compressed)?;
             &buffer
         }
     };
@@ -164,5 +160,7 @@ fn records(
         return Err(AppendError::Keyless { records: keyless, total });
     }
     let Some(wanted) = wanted else { return Ok(None) };
-    acme_records::rebuild(header, &kept, wanted, None).map(Some).map_err(invalid)
+    acme_records::rebuild(header, &kept, (wanted, settings.compression_level), None)
+        .map(Some)
+        .map_err(invalid)
 }

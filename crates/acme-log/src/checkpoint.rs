@@ -100,6 +100,10 @@ fn decode(content: &[u8]) -> Option<BTreeMap<Key, Point>> {
     while !reader.0.is_empty() {
         let key = (reader.u128()?, reader.i32()?);
         let point = Point { recovery_point: reader.i64()?, epoch: reader.i32()?, log_start: reader.i64()? };
+        // Nothing is deleted that is not synced.
+        if !(0..=point.recovery_point).contains(&point.log_start) {
+            return None;
+        }
         points.insert(key, point);
     }
     Some(points)

@@ -73,6 +73,9 @@ pub enum AppendError {
     /// CORRUPT_MESSAGE: length or checksum.
     #[error("a batch cannot be taken: {0}")]
     Corrupt(Fault),
+    /// UNKNOWN_SERVER_ERROR: the records cannot be decompressed.
+    #[error("a batch cannot be taken: {0}")]
+    Compressed(Fault),
     /// INVALID_RECORD
     #[error("{0}")]
     InvalidRecord(String),

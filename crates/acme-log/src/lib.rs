@@ -10,6 +10,8 @@ mod disk;
 mod error;
 mod files;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod index;
 mod log;
 mod meta;
@@ -21,13 +23,16 @@ mod scan;
 mod segment;
 pub mod settings;
 mod shared;
+#[cfg(any(test, fuzzing))]
+mod simulated;
 mod snapshot;
+mod strict;
 mod threads;
 
 pub use disk::{LogDisk, LogFile, RealDisk};
 pub use error::{AppendError, Damage, Error, ReadError};
 pub use log::{Log, Topic, Topics};
-pub use options::{NowMs, Options, SyncFailed};
+pub use options::{NowMs, Options, Passed, SyncFailed};
 pub use partition::{
     Aborted, ActiveProducer, Appended, Guard, Marks, Partition, Slice, TimedOffset, Until, Verification,
     Writer,

@@ -7,6 +7,7 @@ use crate::options::Mistake;
 use crate::partition::{Identity, recover, remove_dir};
 use crate::queue::Queue;
 use crate::shared::Shared;
+use crate::strict::Strict;
 use crate::threads::Threads;
 use crate::{Damage, Error, Options, Partition, Settings};
 use std::any::Any;
@@ -99,6 +100,7 @@ impl Log {
     ///
     /// A partition that is damaged below its recovery point is offline: [`Partition::damage`] says why; the others serve.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let options = Options { disk: Strict::over(&options), ..options };
         let disk = options.disk.clone();
         disk.create_dir(dir).map_err(Error::disk("make", dir))?;
         let lock_path = dir.join("lock");
@@ -129,7 +131,9 @@ impl Log {
             epoch: meta.life,
             checkpoint: Mutex::new(checkpoint),
         });
+        shared.passed("log.opening");
         let topics = open_topics(&shared, &meta)?;
+        shared.passed("log.recovered");
         remove_deleted(&shared, &mut meta);
         let cluster_id = base64url(meta.cluster_id);
         let inner = Arc::new(Inner {
@@ -154,6 +158,11 @@ impl Log {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.0.shared.now_ms()
+    }
+
+    /// Tells those who handed [`Options::passed`] in that a place was passed which lies above the log.
+    pub fn passed(&self, place: &'static str) {
+        self.0.shared.passed(place);
     }
 
     /// The cluster's id, made once: a UUID in base64 for URLs, as Kafka's.
@@ -346,7 +355,9 @@ impl Log {
                 checkpoint.set(partition.key(), point);
             }
         }
-        checkpoint.write(&*self.0.shared.options.disk)
+        checkpoint.write(&*self.0.shared.options.disk)?;
+        self.0.shared.passed("log.checkpointed");
+        Ok(())
     }
 
     /// Syncs everything, writes the mark of an orderly end, ends the threads. Appends and reads answer `Closed` afterwards.

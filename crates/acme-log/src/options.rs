@@ -14,6 +14,9 @@ pub type NowMs = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// simulation it may return; nothing is acknowledged any more then.
 pub type SyncFailed = Arc<dyn Fn(&Path, &io::Error) + Send + Sync>;
 
+/// Called at named places where the disk is between two states, so that a test can end a process exactly there.
+pub type Passed = Arc<dyn Fn(&'static str) + Send + Sync>;
+
 /// How a log is opened.
 #[derive(Clone)]
 pub struct Options {
@@ -39,6 +42,8 @@ pub struct Options {
     pub open_files: usize,
     /// Settings of topics that do not have their own: Kafka's names for topics.
     pub defaults: BTreeMap<String, String>,
+    /// What is called at each named place.
+    pub passed: Passed,
     /// For tests: what the checkers must find.
     #[cfg(test)]
     pub(crate) mistake: Option<Mistake>,
@@ -57,6 +62,10 @@ pub(crate) enum Mistake {
     ServeAppended,
     /// The directory is not synced.
     NoDirSync,
+    /// Recovery does not look at checksums.
+    NoChecksum,
+    /// Recovery cuts below the recovery point too.
+    CutAnywhere,
 }
 
 impl Options {
@@ -73,6 +82,7 @@ impl Options {
             checkpoint: Duration::from_secs(10),
             open_files: 1_024,
             defaults: BTreeMap::new(),
+            passed: Arc::new(|_| ()),
             #[cfg(test)]
             mistake: None,
         }

@@ -172,6 +172,8 @@ pub struct Settings {
     pub delete: bool,
     /// `compression.type`; `None` keeps what comes.
     pub compression: Option<acme_records::Compression>,
+    /// The level of that compression, where the topic or the node sets one (`compression.gzip.level`, `compression.zstd.level`).
+    pub compression_level: Option<i32>,
     /// `message.timestamp.type` is `LogAppendTime`.
     pub append_time: bool,
     /// `max.message.bytes`
@@ -186,6 +188,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// `segment.ms`
     pub segment_ms: i64,
+    /// `segment.jitter.ms`
+    pub segment_jitter_ms: i64,
     /// `index.interval.bytes`
     pub index_interval_bytes: u64,
     /// `retention.ms`, -1 for ever.
@@ -231,6 +235,11 @@ impl Settings {
         let segment_bytes = if own.contains_key(internal) { size(internal) } else { size("segment.bytes") };
         let relaxed = (set("flush.messages") && long("flush.messages") > 1)
             || (set("flush.ms") && long("flush.ms") > 0);
+        let level = match get("compression.type") {
+            "gzip" => Some("compression.gzip.level"),
+            "zstd" => Some("compression.zstd.level"),
+            _ => None,
+        };
         let settings = Self {
             compact: policy.contains(&"compact"),
             delete: policy.contains(&"delete"),
@@ -239,6 +248,9 @@ impl Settings {
                 "uncompressed" => Some(acme_records::Compression::None),
                 name => acme_records::Compression::named(name),
             },
+            compression_level: level
+                .filter(|name| set(name))
+                .map(|name| i32::try_from(long(name)).expect("it was checked")),
             append_time: get("message.timestamp.type") == "LogAppendTime",
             max_message_bytes: usize::try_from(long("max.message.bytes")).expect("it was checked"),
             relaxed,
@@ -246,6 +258,7 @@ impl Settings {
             flush_ms: long("flush.ms"),
             segment_bytes,
             segment_ms: long("segment.ms"),
+            segment_jitter_ms: long("segment.jitter.ms"),
             index_interval_bytes: size("index.interval.bytes"),
             retention_ms: long("retention.ms"),
             retention_bytes: long("retention.bytes"),
@@ -264,6 +277,14 @@ impl Settings {
     /// After what time a segment gets no more batches, so that it can be deleted or compacted.
     pub(crate) fn roll_ms(&self) -> i64 {
         if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
+    /// How much earlier a segment ends, so that not all partitions begin new ones at once; `chance` is one of the segment.
+    pub(crate) fn roll_jitter_ms(&self, chance: u64) -> i64 {
+        match u64::try_from(self.segment_jitter_ms.min(self.segment_ms)) {
+            Ok(0) | Err(_) => 0,
+            Ok(bound) => i64::try_from(chance % bound).expect("it is below an i64"),
+        }
     }
 
     /// What the topic itself was given.

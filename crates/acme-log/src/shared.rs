@@ -23,4 +23,9 @@ impl Shared {
         let clock: &NowMs = &self.options.now_ms;
         clock()
     }
+
+    /// A named place.
+    pub(crate) fn passed(&self, place: &'static str) {
+        (self.options.passed)(place);
+    }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 const MARK: Mark = Mark(b"APRD", 1);
 const EXTENSION: &str = "snapshot";
 /// Snapshots that are kept: the newest, and one in case that it is damaged.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 
 /// Writes the state at an offset; durable when the directory is synced. Older ones are removed.
 pub(crate) fn write(disk: &dyn LogDisk, dir: &Path, offset: i64, producers: &[u8]) -> io::Result<()> {

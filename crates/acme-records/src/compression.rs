@@ -89,10 +89,17 @@ impl Compression {
 
     /// Appends `bytes` in compressed form to `out`.
     pub fn compress(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        self.compress_at(None, bytes, out)
+    }
+
+    /// The same at a level of gzip (1 to 9) or zstd; `None` is its default, and the others have none.
+    pub fn compress_at(self, level: Option<i32>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let written = match self {
             Self::None => out.write_all(bytes),
             Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                let level = level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
+                let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+                let mut encoder = flate2::write::GzEncoder::new(out, level);
                 encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop))
             }
             Self::Snappy => return snappy(bytes, out),
@@ -103,7 +110,9 @@ impl Compression {
                 let written = encoder.write_all(bytes);
                 written.and_then(|()| encoder.finish().map(drop).map_err(std::io::Error::other))
             }
-            Self::Zstd => zstd::stream::copy_encode(bytes, out, zstd::DEFAULT_COMPRESSION_LEVEL),
+            Self::Zstd => {
+                zstd::stream::copy_encode(bytes, out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))
+            }
         };
         written.map_err(|error| self.fault(&error))
     }

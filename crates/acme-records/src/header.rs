@@ -129,7 +129,7 @@ impl BatchHeader {
     }
 
     /// The header as bytes, for a batch that ends with these records, its checksum over both.
-    pub(crate) fn with_records(mut self, records: &[u8]) -> Vec<u8> {
+    pub fn with_records(mut self, records: &[u8]) -> Vec<u8> {
         self.bytes = HEADER_BYTES + records.len();
         let length = i32::try_from(self.bytes - PREFIX).expect("a batch is far below 2 GiB");
         let mut out = Vec::with_capacity(self.bytes);

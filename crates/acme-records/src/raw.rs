@@ -91,6 +91,7 @@ impl<'b> Iterator for RawRecords<'b> {
 }
 
 /// A batch with these records of another one: its offsets, producer and sequence stay, so that a gap is where records are missing.
+/// `compression`: with its level, as [`Compression::compress_at`] takes it.
 /// `delete_horizon`: from when on its tombstones may be taken out (KIP-534).
 ///
 /// # Errors
@@ -98,7 +99,7 @@ impl<'b> Iterator for RawRecords<'b> {
 pub fn rebuild(
     header: &BatchHeader,
     records: &[RawRecord<'_>],
-    compression: Compression,
+    (compression, level): (Compression, Option<i32>),
     delete_horizon: Option<i64>,
 ) -> Result<Vec<u8>, Fault> {
     let mut header = *header;
@@ -127,6 +128,6 @@ pub fn rebuild(
         return Ok(header.with_records(&plain));
     }
     let mut compressed = Vec::with_capacity(plain.len() / 2 + 64);
-    compression.compress(&plain, &mut compressed)?;
+    compression.compress_at(level, &plain, &mut compressed)?;
     Ok(header.with_records(&compressed))
 }

@@ -50,14 +50,28 @@ pub(crate) fn leave() {
     }
 }
 
-/// Opens the log of a directory; the settings are those of topics that have none of their own. Blocks.
+/// How a log is kept, where it is not as usual.
+#[derive(Clone, Default)]
+pub(crate) struct Storage {
+    /// Settings of topics that have none of their own.
+    pub(crate) defaults: BTreeMap<String, String>,
+    /// How often retention and compaction are looked after.
+    pub(crate) housekeeping: Option<Duration>,
+    /// How often the recovery points are written.
+    pub(crate) checkpoint: Option<Duration>,
+}
+
+/// Opens the log of a directory. Blocks.
 ///
 /// # Errors
 /// [`Error::Locked`] where another process carries it.
-pub(crate) fn open(directory: &Path, defaults: BTreeMap<String, String>) -> Result<Log, Error> {
+pub(crate) fn open(directory: &Path, storage: Storage) -> Result<Log, Error> {
     let clock = SystemClock::start();
     let mut options = acme_log::Options::new(Arc::new(move || clock.now().0.div_euclid(1_000)));
-    options.defaults = defaults;
+    options.defaults = storage.defaults;
+    options.housekeeping = storage.housekeeping.unwrap_or(options.housekeeping);
+    options.checkpoint = storage.checkpoint.unwrap_or(options.checkpoint);
+    options.passed = Arc::new(|place| acme_connect::failpoint(place));
     Log::open(directory, options)
 }
 
@@ -147,7 +161,7 @@ enum Failed {
 /// Opens the log and serves it.
 fn carry(directory: &Path, tells: bool) -> Result<Carried, Failed> {
     let fault = |error: &dyn fmt::Display| Failed::Fault(error.to_string());
-    let log = open(directory, BTreeMap::new()).map_err(|error| match error {
+    let log = open(directory, Storage::default()).map_err(|error| match error {
         Error::Locked(_) => Failed::Elsewhere,
         error => fault(&error),
     })?;

@@ -38,6 +38,7 @@ impl Transactions {
         {
             return;
         }
+        self.log.passed("transaction.decided");
         let mut parts: Vec<&Part> = decided.partitions.iter().collect();
         while !parts.is_empty() {
             let marked = together(parts.iter().map(|part| self.mark(&decided, part)).collect()).await;
@@ -47,6 +48,7 @@ impl Transactions {
                 tokio::time::sleep(RETRY).await;
             }
         }
+        self.log.passed("transaction.marked");
         loop {
             {
                 let mut table = self.table();
@@ -88,6 +90,7 @@ impl Transactions {
     ) -> Result<(), Code> {
         let marked = partition.end_transaction(producer_id, epoch, commit, coordinator_epoch);
         let marked: Appended = marked.map_err(|fault| error::of_append(&fault))?;
+        self.log.passed("transaction.marker");
         marked.durable().await.map_err(|fault| error::of_append(&fault))?;
         if partition.topic() == crate::groups::TOPIC {
             self.groups.transaction_ended(producer_id, commit);

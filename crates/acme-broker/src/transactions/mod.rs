@@ -344,6 +344,7 @@ impl Transactions {
             }
         };
         let synced = if commit { self.synced(&parts).await } else { Ok(()) };
+        self.log.passed("transaction.flushed");
         let (told, appended) = {
             let mut table = self.table();
             let slot = table.get_mut(&id).ok_or(Code::InvalidProducerIdMapping)?;

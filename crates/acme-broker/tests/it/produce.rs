@@ -1,7 +1,7 @@
 //! Produce: what is taken, what is refused, and when the answer comes.
 
 use crate::support::{Server, Wire, batch, topic, values};
-use acme_records::{Compression, Stamp};
+use acme_records::{BatchHeader, Compression, Stamp};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -97,7 +97,11 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
     let transactional = Stamp { producer_id: 8, producer_epoch: 0, base_sequence: 0, is_transactional: true };
     let mut two = BytesMut::from(&good[..]);
     two.extend_from_slice(&good);
+    // Its checksum is right, but nobody can decompress it.
+    let zstd = batch(&[b"x"], Compression::Zstd, Stamp::NONE);
+    let garbage = BatchHeader::parse(&zstd).unwrap().unwrap().with_records(&[0x55; 20]);
     let cases = [
+        ("compressed garbage", "t", 9, -1, Some(Bytes::from(garbage)), Code::UnknownServerError),
         ("an unknown topic", "u", 9, -1, Some(good.clone()), Code::UnknownTopicOrPartition),
         ("acks of 2", "t", 9, 2, Some(good.clone()), Code::InvalidRequiredAcks),
         ("no records", "t", 9, -1, None, Code::InvalidRecord),

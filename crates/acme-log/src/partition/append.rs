@@ -119,6 +119,7 @@ impl Partition {
             head.torn = file.truncate(position).is_err();
             return Err(error.into());
         }
+        self.shared.passed("log.written");
         if !head.dirty.last().is_some_and(|last| Arc::ptr_eq(last, &segment)) {
             head.dirty.push(segment.clone());
             head.dirty_files.push(file);
@@ -173,7 +174,8 @@ impl Partition {
         let last = self.segments().last().expect("there is always a segment").clone();
         let (bytes, began, epoch) = last.fill();
         let time = checked.headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
-        let old = time.saturating_sub(began) > settings.roll_ms() && began >= 0;
+        let roll_ms = settings.roll_ms() - settings.roll_jitter_ms(self.chance(last.base));
+        let old = time.saturating_sub(began) > roll_ms && began >= 0;
         let full = bytes + batches.len() as u64 > settings.segment_bytes
             || head.end + checked.offsets - last.base > i64::from(i32::MAX);
         // What an earlier life has written gets no more bytes: nothing of it can ever follow what is new. So all batches
@@ -184,6 +186,15 @@ impl Partition {
             return self.roll(head);
         }
         Ok(last)
+    }
+
+    /// A number of a segment that no other has: SplitMix64 (Steele, Lea, Flood 2014).
+    fn chance(&self, base: i64) -> u64 {
+        let (topic, number) = (self.id.as_u64_pair().0, u64::from(self.number.unsigned_abs()));
+        let value = topic ^ (number << 40) ^ base.unsigned_abs();
+        let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        value ^ (value >> 31)
     }
 
     /// Begins a new segment at the end.
@@ -200,6 +211,7 @@ impl Partition {
         if !recycled && file.len()? > 0 {
             file.truncate(0)?;
         }
+        self.shared.passed("log.rolled");
         head.names_dirty = true;
         if !last.is_sealed() {
             let producers = Some(head.producers.encode());

@@ -119,6 +119,7 @@ impl Partition {
             }
         };
         // From here on a restart would complete it.
+        self.shared.passed("log.compacted");
         let dir = &*self.dir;
         let swapped = self
             .disk()
@@ -275,7 +276,7 @@ impl Round<'_> {
         }
         let compression = if kept.is_empty() { 0 } else { header.compression() };
         let compression = Compression::of(compression).map_err(io::Error::other)?;
-        let rebuilt = acme_records::rebuild(header, &kept, compression, horizon);
+        let rebuilt = acme_records::rebuild(header, &kept, (compression, None), horizon);
         Ok(Fate::Stays(rebuilt.map_err(io::Error::other)?.into()))
     }
 
@@ -300,7 +301,8 @@ impl Round<'_> {
                 let records: Result<Vec<_>, _> = RawRecords::new(header, &batch[HEADER_BYTES..]).collect();
                 let horizon = self.now_ms.saturating_add(self.settings.delete_retention_ms);
                 let records = records.map_err(io::Error::other)?;
-                let rebuilt = acme_records::rebuild(header, &records, Compression::None, Some(horizon));
+                let rebuilt =
+                    acme_records::rebuild(header, &records, (Compression::None, None), Some(horizon));
                 Ok(Fate::Stays(rebuilt.map_err(io::Error::other)?.into()))
             }
         }

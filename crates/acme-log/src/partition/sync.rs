@@ -77,6 +77,7 @@ impl Partition {
             head.unsynced_records = 0;
             (segments, files, std::mem::take(&mut head.names_dirty), head.end, head.last_epoch)
         };
+        self.shared.passed("log.sync");
         let mut failed = None;
         for (segment, file) in segments.iter().zip(&files) {
             if let Err(error) = file.sync() {
@@ -88,11 +89,11 @@ impl Partition {
             failed = Some((self.dir.to_path_buf(), error));
         }
         if let Some((path, error)) = failed {
-            (self.shared.options.sync_failed)(&path, &error);
             let reason = format!("it could not be synced: {error}");
             self.fail(crate::Damage { file: path, at: 0, reason });
             return;
         }
+        self.shared.passed("log.synced");
         let mut head = lock(&self.head);
         assert!(end >= head.synced, "the synced offset never goes back");
         head.synced = end;

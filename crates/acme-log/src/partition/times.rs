@@ -35,9 +35,13 @@ impl Partition {
         let marks = self.readable()?;
         let segments = self.segments();
         let live = segments.iter().filter(|it| it.bytes() > 0 && it.next_offset() > marks.log_start);
-        // Of equal ones the first.
-        let Some(segment) = live.rev().max_by_key(|it| it.max_timestamp().0) else { return Ok(None) };
-        let (time, _) = segment.max_timestamp();
+        let mut best: Option<(i64, &Arc<Segment>)> = None;
+        for segment in live.filter(|it| it.base < marks.high_watermark) {
+            let time = served_max(segment, marks.high_watermark)?;
+            // Of equal ones the first.
+            best = best.filter(|(before, _)| *before >= time).or(Some((time, segment)));
+        }
+        let Some((time, segment)) = best else { return Ok(None) };
         let wanted = |header: &BatchHeader| header.max_timestamp >= time;
         let start = marks.log_start;
         let found = first(segment, start.max(segment.base), marks.high_watermark, wanted, |offset, at| {
@@ -91,6 +95,24 @@ impl Partition {
         let live = epochs.partition_point(|(_, first)| *first <= log_start);
         epochs.split_off(live.saturating_sub(1))
     }
+}
+
+/// The largest time of the batches of a segment below the high watermark.
+fn served_max(segment: &Arc<Segment>, high_watermark: i64) -> io::Result<i64> {
+    let (time, offset) = segment.max_timestamp();
+    if offset < high_watermark {
+        return Ok(time);
+    }
+    // The batch that has it is not served yet: for a moment it must be looked for among the others.
+    let mut scan = Scan::new(segment.file()?, 0, segment.bytes());
+    let mut time = -1;
+    while let Some((_, header, _)) = scan.next().map_err(|stop| io::Error::other(stop.reason()))? {
+        if header.base_offset >= high_watermark {
+            break;
+        }
+        time = time.max(header.max_timestamp);
+    }
+    Ok(time)
 }
 
 /// The first record of a segment that fits, in a batch that fits, from an offset on and below another.

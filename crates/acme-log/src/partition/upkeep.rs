@@ -72,13 +72,16 @@ impl Partition {
     }
 
     fn seal_synced(&self) -> io::Result<()> {
-        let due: Vec<Sealing> = {
+        let mut due: Vec<Sealing> = {
             let mut head = lock(&self.head);
             let synced = head.synced;
             let (due, later) = std::mem::take(&mut head.sealing).into_iter().partition(|it| it.end <= synced);
             head.sealing = later;
             due
         };
+        // Only the newest states are kept, and the last one alone would do.
+        let older = due.len().saturating_sub(snapshot::KEPT);
+        due.iter_mut().take(older).for_each(|sealing| sealing.producers = None);
         let mut due = due.into_iter();
         while let Some(sealing) = due.next() {
             let sealed = self.seal_one(&sealing);
@@ -97,6 +100,7 @@ impl Partition {
             snapshot::write(self.disk(), &self.dir, sealing.end, producers)?;
             self.disk().sync_dir(&self.dir)?;
         }
+        self.shared.passed("log.seal");
         sealing.segment.seal()
     }
 
@@ -173,6 +177,7 @@ impl Partition {
             }
             lock(&self.point).log_start = point.log_start;
         }
+        self.shared.passed("log.deleted");
         let mut head = lock(&self.head);
         head.log_start = head.log_start.max(offset);
         self.advance(&mut head);

@@ -226,7 +226,7 @@ fn compaction_may_lose_its_power_at_any_operation() {
         drop(log);
         for seed in 0..4 {
             let machine = Machine { disk: machine.disk.copy(), clock: machine.clock.clone(), mistake: None };
-            machine.disk.reboot(&mut disk::Rng(crash * 100 + seed));
+            machine.disk.reboot(&mut Rng(crash * 100 + seed));
             let log = machine.open();
             let partition = super::partition(&log);
             assert_eq!(partition.damage(), None, "operation {crash}, seed {seed}");

@@ -235,6 +235,27 @@ fn after_a_failed_sync_nothing_is_acknowledged() {
     assert!(partition.append(value(1, "b"), CLIENT).is_err());
 }
 
+/// Also one that nobody waits for: of a small file, of a directory.
+#[test]
+fn whatever_sync_fails_is_told() {
+    let machine = Machine::default();
+    let mut options = machine.options();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let names = told.clone();
+    options.sync_failed = Arc::new(move |path, _| names.lock().unwrap().push(path.to_owned()));
+    let log = Log::open(Path::new("/data"), options).unwrap();
+    let topic = log.create_topic("t", 1, map(&[("internal.segment.bytes", "200")]), false).unwrap();
+    for name in NAMES {
+        topic.partitions[0].append(value(1, name), CLIENT).unwrap();
+    }
+    log.sync_now();
+    machine.disk.fail_syncs();
+    log.housekeep();
+    let told = told.lock().unwrap();
+    let has = |end: &str| told.iter().any(|path| path.to_string_lossy().ends_with(end));
+    assert!(has(".snapshot.tmp") && has("recovery-points.tmp"), "{told:?}");
+}
+
 #[test]
 fn a_disk_that_lies_is_caught_by_the_same_checks() {
     let machine = Machine::default();
@@ -246,7 +267,7 @@ fn a_disk_that_lies_is_caught_by_the_same_checks() {
     drop(log);
     let ends = (1..20).map(|seed| {
         let machine = copy(&machine);
-        machine.disk.reboot(&mut disk::Rng(seed));
+        machine.disk.reboot(&mut Rng(seed));
         super::partition(&machine.open()).end()
     });
     assert!(ends.min() == Some(0), "what was acknowledged is lost");

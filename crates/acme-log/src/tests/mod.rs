@@ -3,17 +3,18 @@
 mod basics;
 mod compaction;
 mod crash;
-mod disk;
+mod fuzzed;
+mod leftovers;
 mod real;
 mod transactions;
 mod upkeep;
 mod worlds;
 
 use crate::options::Mistake;
+use crate::simulated::{Rng, SimDisk};
 use crate::{Log, Options, Partition, Until, Writer};
 use acme_records::{BatchBuilder, BatchHeader, Compression, RawRecords, Stamp};
 use bytes::{Bytes, BytesMut};
-use disk::SimDisk;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

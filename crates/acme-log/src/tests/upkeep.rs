@@ -51,7 +51,7 @@ fn what_was_deleted_does_not_come_back() {
     assert_eq!(partition.delete_before(3).unwrap(), 5);
     assert!(partition.read(4, 1, Until::End).is_err());
     assert_eq!(headers(&all(&partition, Until::End))[0].base_offset, 5);
-    machine.disk.reboot(&mut disk::Rng(1));
+    machine.disk.reboot(&mut Rng(1));
     drop(log);
     let log = machine.open();
     let partition = super::partition(&log);

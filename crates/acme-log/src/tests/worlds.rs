@@ -2,7 +2,6 @@
 //! After each restart the log must be what was appended in its last life, to the byte: all that was ever served, perhaps more,
 //! and nothing else.
 
-use super::disk::Rng;
 use super::*;
 use crate::producers::Producers;
 

@@ -1,7 +1,7 @@
 //! `acme server`: the embedded log, for any client of Kafka.
 
 use super::note;
-use crate::log;
+use crate::log::{self, Storage};
 use acme_broker::{Broker, Error as StartError, Options, Tls};
 use acme_types::{Diagnostic, Secret, codes};
 use clap::Args;
@@ -59,7 +59,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 impl Server {
     pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
         let one = |diagnostic| vec![diagnostic];
-        let (options, defaults) = self.options()?;
+        let (options, storage) = self.options()?;
         let runtime = super::run::runtime().map_err(one)?;
         runtime.block_on(async {
             let fault = |error: std::io::Error| {
@@ -69,7 +69,7 @@ impl Server {
             let mut int = signal(SignalKind::interrupt()).map_err(|error| one(fault(error)))?;
             let data = self.data.clone().unwrap_or_else(log::directory);
             let place = data.clone();
-            let opened = tokio::task::spawn_blocking(move || log::open(&place, defaults));
+            let opened = tokio::task::spawn_blocking(move || log::open(&place, storage));
             let log = opened.await.expect("opening a log does not panic");
             let log = log.map_err(|error| one(log::refused(&error)))?;
             let broker = Broker::start(log.clone(), options).await.map_err(|error| one(refused(&error)))?;
@@ -86,8 +86,8 @@ impl Server {
         })
     }
 
-    /// How the broker is to be run, and what topics have that do not say otherwise.
-    fn options(&self) -> Result<(Options, BTreeMap<String, String>), Vec<Diagnostic>> {
+    /// How the broker is to be run, and how its log is kept.
+    fn options(&self) -> Result<(Options, Storage), Vec<Diagnostic>> {
         let mut options = Options {
             listen: Some(self.listen),
             advertised: self.advertise.clone(),
@@ -101,14 +101,14 @@ impl Server {
         if let Some(path) = &self.users {
             options.users = users(path).map_err(|diagnostic| vec![diagnostic])?;
         }
-        let (mut defaults, mut faults) = (BTreeMap::new(), Vec::new());
+        let (mut storage, mut faults) = (Storage::default(), Vec::new());
         for (name, value) in &self.settings {
-            if let Err(reason) = set(&mut options, &mut defaults, name, value) {
+            if let Err(reason) = set(&mut options, &mut storage, name, value) {
                 let message = format!("--set {name}: {reason}");
                 faults.push(Diagnostic::new(&codes::BAD_VALUE, message));
             }
         }
-        if faults.is_empty() { Ok((options, defaults)) } else { Err(faults) }
+        if faults.is_empty() { Ok((options, storage)) } else { Err(faults) }
     }
 }
 
@@ -138,15 +138,11 @@ fn users(path: &Path) -> Result<BTreeMap<String, Secret>, Diagnostic> {
 }
 
 /// One of Kafka's settings of a broker: ours, or the default of one of a topic's.
-fn set(
-    options: &mut Options,
-    defaults: &mut BTreeMap<String, String>,
-    name: &str,
-    value: &str,
-) -> Result<(), String> {
+fn set(options: &mut Options, storage: &mut Storage, name: &str, value: &str) -> Result<(), String> {
     fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
         value.parse().map_err(|_| format!("{value} is not a number that it can be"))
     }
+    let period = |value: &str| number::<u64>(value).map(|ms| Duration::from_millis(ms.max(1)));
     let flag = |value: &str| value.parse::<bool>().map_err(|_| format!("{value} is neither true nor false"));
     match name {
         "auto.create.topics.enable" => options.auto_create_topics = flag(value)?,
@@ -158,11 +154,13 @@ fn set(
         "fetch.max.bytes" => options.fetch_bytes_max = number(value)?,
         "max.incremental.fetch.session.cache.slots" => options.sessions_max = number(value)?,
         "connections.max.idle.ms" => options.idle = Duration::from_millis(number(value)?),
+        "log.retention.check.interval.ms" => storage.housekeeping = Some(period(value)?),
+        "log.flush.offset.checkpoint.interval.ms" => storage.checkpoint = Some(period(value)?),
         _ => {
             let known = acme_log::settings::KNOWN.iter().find(|known| known.broker_name == name);
             let known = known.ok_or("there is no such setting")?;
             acme_log::settings::check(known.name, value).map_err(|fault| fault.to_string())?;
-            defaults.insert(known.name.to_owned(), value.to_owned());
+            storage.defaults.insert(known.name.to_owned(), value.to_owned());
         }
     }
     Ok(())

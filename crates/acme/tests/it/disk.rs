@@ -12,22 +12,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A file system of its own in memory, gone with its handle.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
-    fn mount(path: PathBuf, size: &str) -> Self {
+    pub fn mount(path: PathBuf, size: &str) -> Self {
         fs::create_dir_all(&path).expect("it can be made");
         let size = format!("size={size}");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path));
         Self(path)
     }
 
-    fn remount(&self, option: &str) {
+    pub fn remount(&self, option: &str) {
         run(Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.0));
     }
 
     /// Takes all the room that is left.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = fs::File::create(self.filler()).expect("there is room for a name");
         let block = [b'x'; 4096];
         while file.write_all(&block).is_ok() {}
@@ -38,7 +38,7 @@ impl Small {
         self.0.join("filler")
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         fs::remove_file(self.filler()).expect("it is there");
     }
 }

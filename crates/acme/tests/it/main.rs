@@ -5,6 +5,7 @@
 mod bigquery;
 mod changes;
 mod copying;
+mod crash;
 mod csv;
 mod disk;
 mod docs;

@@ -339,14 +339,14 @@ impl LogFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let world = self.disk.world();
         let seen = &world.files[&self.id].seen;
-        let at = usize::try_from(at).unwrap().min(seen.len());
+        let at = usize::try_from(at).expect("it is in memory").min(seen.len());
         let count = buffer.len().min(seen.len() - at);
         buffer[..count].copy_from_slice(&seen[at..at + count]);
         Ok(count)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let at = usize::try_from(at).unwrap();
+        let at = usize::try_from(at).expect("it is in memory");
         let space = self.disk.world().space;
         let fits = space.map_or(bytes.len(), |space| space.min(bytes.len()));
         self.pend(Pending::Write(at, bytes[..fits].to_vec()))?;
@@ -359,7 +359,7 @@ impl LogFile for SimFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.pend(Pending::Truncate(usize::try_from(length).unwrap()))
+        self.pend(Pending::Truncate(usize::try_from(length).expect("it is in memory")))
     }
 
     fn sync(&self) -> io::Result<()> {
