@@ -13,8 +13,9 @@ pub mod duckdb;
 pub mod elasticsearch;
 pub mod flink;
 pub mod http;
-mod java;
+pub mod java;
 pub mod kafka;
+pub mod kafka_python;
 mod netns;
 pub mod postgres;
 mod process;
@@ -38,5 +39,7 @@ pub fn install_all() -> Result<()> {
     kafka::install(kafka::OLD_VERSION)?;
     kafka::install_kcat()?;
     rdkafka::install_python()?;
+    kafka_python::install()?;
+    streams::install()?;
     postgres::install_all()
 }
