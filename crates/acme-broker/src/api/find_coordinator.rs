@@ -3,6 +3,7 @@
 use super::Call;
 use crate::context::NODE;
 use crate::error::Code;
+use crate::frame::text;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -12,13 +13,14 @@ const KEY_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
 pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let known = KEY_TYPES.contains(&request.key_type);
+    let why = || text(&format!("There are no coordinators of kind {}.", request.key_type));
     let code = if known { 0 } else { Code::InvalidRequest.code() };
     let (host, port) = call.session.advertised.clone();
     if call.version >= 4 {
         let here = |key: StrBytes| {
             let found = Coordinator::default().with_key(key).with_error_code(code);
             if !known {
-                return found.with_node_id(BrokerId(-1)).with_port(-1);
+                return found.with_node_id(BrokerId(-1)).with_port(-1).with_error_message(Some(why()));
             }
             // Kafka says so, too.
             found.with_node_id(BrokerId(NODE)).with_host(host.clone()).with_port(port)
@@ -28,7 +30,8 @@ pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> Find
     }
     let answer = FindCoordinatorResponse::default().with_error_code(code);
     if !known {
-        return answer.with_node_id(BrokerId(-1)).with_port(-1);
+        let answer = answer.with_node_id(BrokerId(-1)).with_port(-1);
+        return if call.version >= 1 { answer.with_error_message(Some(why())) } else { answer };
     }
     let answer = answer.with_node_id(BrokerId(NODE)).with_host(host).with_port(port);
     if call.version >= 1 {

@@ -71,9 +71,9 @@ fn certify(folder: &Path, name: &str) -> Tls {
     let (certificates, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     let words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext \
                  subjectAltName=IP:127.0.0.1,DNS:localhost -keyout";
-    let made =
-        Command::new("openssl").args(words.split_whitespace()).arg(&key).arg("-out").arg(&certificates);
-    let made = made.output().unwrap();
+    let mut command = Command::new("openssl");
+    command.args(words.split_whitespace()).arg(&key).arg("-out").arg(&certificates);
+    let made = command.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     Tls { certificates, key }
 }

@@ -38,18 +38,26 @@ const KEYS: &[&str] = &[
 ];
 
 /// What one side calls things by: ids are replaced by the order in which they came up.
-#[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<String, usize>);
+#[derive(Debug)]
+pub(super) struct Names {
+    numbers: BTreeMap<String, usize>,
+    epoch: i32,
+}
 
 impl Names {
+    /// Leader epochs count from `epoch`.
+    pub(super) fn new(epoch: i32) -> Self {
+        Self { numbers: BTreeMap::new(), epoch }
+    }
+
     pub(super) fn normal(&mut self, answer: Tree) -> Tree {
         let tree = plain("", answer);
         self.named("", tree)
     }
 
     fn number(&mut self, kind: &str, id: &str) -> String {
-        let next = self.0.keys().filter(|known| known.starts_with(kind)).count() + 1;
-        let number = *self.0.entry(format!("{kind} {id}")).or_insert(next);
+        let next = self.numbers.keys().filter(|known| known.starts_with(kind)).count() + 1;
+        let number = *self.numbers.entry(format!("{kind} {id}")).or_insert(next);
         format!("{kind}#{number}")
     }
 
@@ -61,6 +69,9 @@ impl Names {
                 Ok(0) if field == "producer_id" => Tree::Leaf(self.number(field, &text)),
                 _ => Tree::Leaf(text),
             },
+            Tree::Leaf(text) if field == "leader_epoch" && text == self.epoch.to_string() => {
+                Tree::leaf("the first")
+            }
             Tree::Leaf(text) => Tree::Leaf(self.without_uuids(&text)),
             Tree::List(items) => Tree::List(items.into_iter().map(|item| self.named(field, item)).collect()),
             Tree::Fields(fields) => Tree::Fields(
@@ -157,7 +168,12 @@ fn keyed(items: Vec<Tree>) -> Tree {
             if !keys.is_empty()
                 && keys.iter().collect::<std::collections::BTreeSet<_>>().len() == keys.len() =>
         {
-            Tree::Fields(keys.into_iter().zip(items).collect())
+            let mut fields: Vec<_> = keys.into_iter().zip(items).collect();
+            // Ids have no order that both sides share.
+            if !fields.iter().any(|(key, _)| key.get(1..37).is_some_and(is_uuid)) {
+                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            }
+            Tree::Fields(fields)
         }
         _ => Tree::List(items),
     }

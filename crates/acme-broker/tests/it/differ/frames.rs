@@ -40,7 +40,7 @@ pub(super) async fn versions(side: &mut Side) {
         (ApiKey::ApiVersions, 99),
         (ApiKey::OffsetForLeaderEpoch, 1),
     ] {
-        side.raw(&format!("{key:?} v{version}"), &header(key as i16, version, &[])).await;
+        side.raw(&format!("{key:?} v{version}"), &header(key as i16, version, &[0])).await;
     }
     side.each("who is there", |v| {
         m::ApiVersionsRequest::default()

@@ -262,14 +262,9 @@ pub(super) async fn kept_offsets(side: &mut Side) {
     side.each("kept", |v| committing(v, &format!("keeper-{v}"), "", -1, &[(0, 5), (1, 0)])).await;
     for v in side.versions::<m::OffsetCommitRequest>() {
         let name = format!("keeper-{v}");
-        side.each(&format!("of {name}"), |v| {
-            offsets(v, &name, Some(&[("kept", &[0, 1, 2, 9])]))
-        })
-        .await;
-        side.each(&format!("of {name}, an unknown topic"), |v| {
-            offsets(v, &name, Some(&[("unseen", &[0])]))
-        })
-        .await;
+        side.each(&format!("of {name}"), |v| offsets(v, &name, Some(&[("kept", &[0, 1, 2, 9])]))).await;
+        side.each(&format!("of {name}, an unknown topic"), |v| offsets(v, &name, Some(&[("unseen", &[0])])))
+            .await;
         side.each(&format!("of {name}, nothing"), |v| offsets(v, &name, Some(&[]))).await;
         for v in [2, 5, 7, side.newest::<m::OffsetFetchRequest>()] {
             side.ask(&format!("all of {name}"), v, &offsets(v, &name, None)).await;

@@ -18,9 +18,11 @@ mod words;
 use crate::support::Server;
 use acme_lab::kafka::Kafka;
 use compare::{Exchange, deviations, differences, unexplained};
+use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiVersionsRequest, FindCoordinatorRequest};
 use side::Side;
 use std::collections::BTreeMap;
+use tree::Tree;
 
 const DEVIATIONS: &str = include_str!("../../../../../compat/differences.txt");
 
@@ -51,7 +53,9 @@ scripts! {
 /// What our broker offers.
 async fn offered(server: &Server) -> BTreeMap<i16, (i16, i16)> {
     let answer = server.wire().await.ask(&ApiVersionsRequest::default(), 0).await;
-    answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect()
+    // Produce is said to be served from 0 on, by both, and is not.
+    let first = |api: &ApiVersion| if api.api_key == 0 { 3 } else { api.min_version };
+    answer.api_keys.iter().map(|api| (api.api_key, (first(api), api.max_version))).collect()
 }
 
 async fn ready(side: &mut Side) {
@@ -63,8 +67,13 @@ async fn ready(side: &mut Side) {
     }
 }
 
-async fn exchanges(address: &str, offered: BTreeMap<i16, (i16, i16)>, only: Option<&str>) -> Vec<Exchange> {
-    let mut side = Side::new(address, offered).await;
+async fn exchanges(
+    address: &str,
+    offered: BTreeMap<i16, (i16, i16)>,
+    only: Option<&str>,
+    epoch: i32,
+) -> Vec<Exchange> {
+    let mut side = Side::new(address, offered, epoch).await;
     side.begin("ready").await;
     ready(&mut side).await;
     play(&mut side, only).await;
@@ -80,7 +89,11 @@ fn apache() -> Kafka {
         .set("group.consumer.min.session.timeout.ms", 45_000)
         .set("group.consumer.session.timeout.ms", 45_000)
         .set("group.consumer.min.heartbeat.interval.ms", 5_000)
-        .set("group.consumer.heartbeat.interval.ms", 5_000);
+        .set("group.consumer.heartbeat.interval.ms", 5_000)
+        // As in 4.1: an assignment follows a change at once.
+        .set("group.consumer.min.assignment.interval.ms", 0)
+        .set("group.consumer.assignment.interval.ms", 0)
+        .set("group.consumer.assignor.offload.enable", "false");
     options.start().unwrap()
 }
 
@@ -91,9 +104,11 @@ async fn the_same_requests_get_the_same_answers_from_apache_kafka() {
     let kafka = tokio::task::spawn_blocking(apache).await.unwrap();
     let server = Server::start().await;
     let offered = offered(&server).await;
+    let (here, there) = (server.bootstrap(), kafka.bootstrap());
     let (ours, theirs) = tokio::join!(
-        exchanges(&server.bootstrap(), offered.clone(), only),
-        exchanges(&kafka.bootstrap(), offered, only),
+        // Ours counts the lives of the log from 1 on.
+        exchanges(&here, offered.clone(), only, 1),
+        exchanges(&there, offered, only, 0),
     );
     let found = differences(&ours, &theirs);
     println!("{} requests, {} differences with a reason or without", ours.len(), found.len());
@@ -102,4 +117,57 @@ async fn the_same_requests_get_the_same_answers_from_apache_kafka() {
         rest.into_iter().filter(|line| only.is_none() || !line.starts_with("this deviation")).collect();
     assert!(rest.is_empty(), "what | where | ours | Apache Kafka's\n{}", rest.join("\n"));
     assert!(only.is_some() || ours.len() >= 500, "{} requests", ours.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_the_same_do_not_differ_and_what_differs_is_found() {
+    let (one, same) = (Server::start().await, Server::start().await);
+    let other = Server::with(|options| options.partitions = 2).await;
+    let offered = offered(&one).await;
+    let play = async |server: &Server| {
+        exchanges(&server.bootstrap(), offered.clone(), Some("topics::creation"), 1).await
+    };
+    let (first, second, third) = (play(&one).await, play(&same).await, play(&other).await);
+    assert_eq!(differences(&first, &second), []);
+    let found = differences(&first, &third);
+    assert!(!found.is_empty() && found.iter().all(|one| one.what.contains("by default")), "{found:?}");
+    let reason = "topics::creation: * by default | topics[*num_partitions | 1 | 2 | two are wanted";
+    let left = unexplained(found.clone(), deviations(reason));
+    assert!(!left.is_empty() && left.len() < found.len(), "a reason explains what it names, and no more");
+    assert_eq!(unexplained(Vec::new(), deviations(reason)).len(), 1, "a reason without a difference is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_any_field_of_any_answer_is_found() {
+    let server = Server::start().await;
+    let offered = offered(&server).await;
+    let told = exchanges(&server.bootstrap(), offered, Some("topics::metadata"), 1).await;
+    let mut planted = 0;
+    for index in 0..told.len() {
+        for leaf in 0.. {
+            let mut changed = told.clone();
+            if !plant(&mut changed[index].answer, &mut { leaf }) {
+                break;
+            }
+            assert_eq!(differences(&told, &changed).len(), 1, "{} {leaf}", told[index].what);
+            planted += 1;
+        }
+    }
+    assert!(planted > 500, "{planted}");
+}
+
+/// Changes the n-th value of an answer, if it has so many.
+fn plant(answer: &mut Tree, left: &mut usize) -> bool {
+    match answer {
+        Tree::Leaf(text) if *left == 0 => {
+            text.push_str(" planted");
+            true
+        }
+        Tree::Leaf(_) => {
+            *left -= 1;
+            false
+        }
+        Tree::List(items) => items.iter_mut().any(|item| plant(item, left)),
+        Tree::Fields(fields) => fields.iter_mut().any(|(_, value)| plant(value, left)),
+    }
 }

@@ -10,8 +10,7 @@ const NONE: Stamp = Stamp::NONE;
 pub(super) async fn writing(side: &mut Side) {
     let id = create(side, &[("written", 3, &[])]).await[0];
     let to = ("written", id);
-    side.each("one batch", |v| produce(v, to, &[(0, Some(batch(1_000, &["a", "b"], NONE)))]))
-        .await;
+    side.each("one batch", |v| produce(v, to, &[(0, Some(batch(1_000, &["a", "b"], NONE)))])).await;
     side.each("two partitions", |v| {
         let records = || Some(batch(2_000, &["c"], NONE));
         produce(v, to, &[(1, records()), (2, records())])
@@ -37,8 +36,7 @@ pub(super) async fn writing(side: &mut Side) {
     side.newly("read back", fetch(17, ("timed", ids[0]), &[(0, 0)])).await;
     let ids = create(side, &[("squeezed", 1, &[("compression.type", "gzip")])]).await;
     let newest = side.newest::<m::ProduceRequest>();
-    let plain =
-        produce(newest, ("squeezed", ids[0]), &[(0, Some(batch(5_000, &["h", "i"], NONE)))]);
+    let plain = produce(newest, ("squeezed", ids[0]), &[(0, Some(batch(5_000, &["h", "i"], NONE)))]);
     side.ask("compressed by the broker", newest, &plain).await;
     let answer = fetch(17, ("squeezed", ids[0]), &[(0, 0)]);
     side.newly("read back", answer).await;
@@ -127,19 +125,15 @@ pub(super) async fn produce_invalid(side: &mut Side) {
         side.each(label, |v| produce(v, to, &[(0, records.clone())])).await;
     }
     for partition in [1, -1, i32::MAX] {
-        side.each(&format!("partition {partition}"), |v| {
-            produce(v, to, &[(partition, Some(good.clone()))])
-        })
-        .await;
+        side.each(&format!("partition {partition}"), |v| produce(v, to, &[(partition, Some(good.clone()))]))
+            .await;
     }
     for acks in [2, -2, i16::MAX] {
         let request = |v| produce(v, to, &[(0, Some(good.clone()))]).with_acks(acks);
         side.each(&format!("acks={acks}"), request).await;
     }
-    side.each("one good, one bad", |v| {
-        produce(v, to, &[(0, Some(good.clone())), (9, Some(good.clone()))])
-    })
-    .await;
+    side.each("one good, one bad", |v| produce(v, to, &[(0, Some(good.clone())), (9, Some(good.clone()))]))
+        .await;
     side.each("no id", |v| produce(v, ("", Uuid::nil()), &[(0, Some(good.clone()))])).await;
     side.newly("what is there", fetch(17, to, &[(0, 0)])).await;
     side.newly("what is there", fetch(17, ("keyed", ids[2]), &[(0, 0)])).await;
@@ -177,10 +171,8 @@ pub(super) async fn reading(side: &mut Side) {
         request
     })
     .await;
-    side.each("more than there is", |v| {
-        fetch(v, to, &[(0, 5)]).with_min_bytes(100_000).with_max_wait_ms(50)
-    })
-    .await;
+    side.each("more than there is", |v| fetch(v, to, &[(0, 5)]).with_min_bytes(100_000).with_max_wait_ms(50))
+        .await;
     side.each("nothing", |v| fetch(v, to, &[]).with_topics(Vec::new())).await;
 }
 
@@ -193,8 +185,7 @@ pub(super) async fn fetch_invalid(side: &mut Side) {
     for partition in [2, -1] {
         side.each(&format!("partition {partition}"), |v| fetch(v, to, &[(partition, 0)])).await;
     }
-    side.each("an unknown topic", |v| fetch(v, ("unseen", Uuid::from_u128(3)), &[(0, 0)]))
-        .await;
+    side.each("an unknown topic", |v| fetch(v, ("unseen", Uuid::from_u128(3)), &[(0, 0)])).await;
     side.each("no id", |v| fetch(v, ("", Uuid::nil()), &[(0, 0)])).await;
     side.each("one good, one bad", |v| fetch(v, to, &[(0, 0), (7, 0)])).await;
     for epoch in [100, 2_000_000, -5] {
@@ -204,19 +195,19 @@ pub(super) async fn fetch_invalid(side: &mut Side) {
             side.ask(&format!("leader epoch {epoch}"), v, &request).await;
         }
     }
-    for (epoch, offset) in [(0, 3), (100, 3), (0, 6), (0, 9)] {
+    let first = side.epoch;
+    for (label, epoch, offset) in
+        [("first", first, 3), ("last", 100, 3), ("first", first, 6), ("first", first, 9)]
+    {
         for v in [12, side.newest::<m::FetchRequest>()] {
             let mut request = fetch(v, to, &[(0, offset)]);
             request.topics[0].partitions[0].last_fetched_epoch = epoch;
-            side.ask(&format!("last epoch {epoch} at {offset}"), v, &request).await;
+            side.ask(&format!("fetched in the {label} epoch at {offset}"), v, &request).await;
         }
     }
     side.each("isolation 2", |v| fetch(v, to, &[(0, 0)]).with_isolation_level(2)).await;
     side.each("negative sizes", |v| fetch(v, to, &[(0, 0)]).with_max_bytes(-1)).await;
-    side.each("a negative wait", |v| {
-        fetch(v, to, &[(0, 6)]).with_max_wait_ms(-1).with_min_bytes(1)
-    })
-    .await;
+    side.each("a negative wait", |v| fetch(v, to, &[(0, 6)]).with_max_wait_ms(-1).with_min_bytes(1)).await;
     side.each("as a follower", |v| {
         let request = fetch(v, to, &[(0, 0)]);
         if v >= 15 {
@@ -286,10 +277,10 @@ pub(super) async fn offsets(side: &mut Side) {
     side.each("as a follower", |_| list_offsets("found", &[(0, -1)]).with_replica_id(BrokerId(5))).await;
     side.each("as a debugger", |_| list_offsets("found", &[(0, -1)]).with_replica_id(BrokerId(-2))).await;
     for version in [4, side.newest::<m::ListOffsetsRequest>()] {
-        for epoch in [100, 0] {
+        for (label, epoch) in [("last", 100), ("first", side.epoch)] {
             let mut request = list_offsets("found", &[(0, -1)]);
             request.topics[0].partitions[0].current_leader_epoch = epoch;
-            side.ask(&format!("leader epoch {epoch}"), version, &request).await;
+            side.ask(&format!("the {label} leader epoch"), version, &request).await;
         }
         let request = list_offsets("found", &[(0, -1)]).with_isolation_level(1);
         side.ask("committed", version, &request).await;
@@ -310,15 +301,16 @@ pub(super) async fn epochs(side: &mut Side) {
         let replica = if v >= 3 { BrokerId(-1) } else { BrokerId(-2) };
         m::OffsetForLeaderEpochRequest::default().with_replica_id(replica).with_topics(vec![one])
     };
+    let first = side.epoch;
     for (label, name, part, current, epoch) in [
-        ("the first", "epochs", 0, -1, 0),
+        ("the first", "epochs", 0, -1, first),
         ("one of the future", "epochs", 0, -1, 100),
         ("a negative one", "epochs", 0, -1, -1),
-        ("an unknown leader epoch", "epochs", 0, 100, 0),
-        ("the present leader epoch", "epochs", 0, 0, 0),
-        ("an empty partition", "epochs", 1, -1, 0),
-        ("an unknown partition", "epochs", 9, -1, 0),
-        ("an unknown topic", "unseen", 0, -1, 0),
+        ("an unknown leader epoch", "epochs", 0, 100, first),
+        ("the present leader epoch", "epochs", 0, first, first),
+        ("an empty partition", "epochs", 1, -1, first),
+        ("an unknown partition", "epochs", 9, -1, first),
+        ("an unknown topic", "unseen", 0, -1, first),
     ] {
         side.each(label, |v| asking(v, name, part, current, epoch)).await;
     }
@@ -402,8 +394,7 @@ pub(super) async fn idempotent(side: &mut Side) {
     let wraps = batch(1_000, &["x"], stamp(other, 0, i32::MAX));
     side.ask("the largest number", v, &produce(v, ("once", id), &[(1, Some(wraps))])).await;
     let unknown = batch(1_000, &["x"], stamp(ProducerId(4_000_000), 3, 4));
-    side.ask("a producer nobody knows", v, &produce(v, ("once", id), &[(0, Some(unknown))]))
-        .await;
+    side.ask("a producer nobody knows", v, &produce(v, ("once", id), &[(0, Some(unknown))])).await;
     producers(side).await;
     side.newly("what is there", fetch(17, ("once", id), &[(0, 0), (1, 0)])).await;
 }

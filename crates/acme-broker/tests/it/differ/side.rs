@@ -3,14 +3,14 @@
 use super::compare::{Exchange, Names};
 use super::tree::Tree;
 use crate::support::{PATIENCE, Wire};
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 /// A coordinator is still being made or found: loading, not available, not here.
 const SOON: [i16; 3] = [14, 15, 16];
@@ -22,19 +22,22 @@ pub(super) struct Side {
     wires: Vec<Wire<TcpStream>>,
     offered: BTreeMap<i16, (i16, i16)>,
     names: Names,
+    /// What leader epochs are counted from: 0, or the life of the log.
+    pub(super) epoch: i32,
     script: &'static str,
     pub(super) exchanges: Vec<Exchange>,
 }
 
 impl Side {
     /// `offered` are the versions of our broker, for both.
-    pub(super) async fn new(address: &str, offered: BTreeMap<i16, (i16, i16)>) -> Self {
+    pub(super) async fn new(address: &str, offered: BTreeMap<i16, (i16, i16)>, epoch: i32) -> Self {
         let wire = connect(address).await;
         Self {
             address: address.to_owned(),
             wires: vec![wire],
             offered,
-            names: Names::default(),
+            names: Names::new(epoch),
+            epoch,
             script: "",
             exchanges: Vec::new(),
         }
@@ -43,6 +46,7 @@ impl Side {
     /// What follows belongs to this script; its connections are new ones.
     pub(super) async fn begin(&mut self, script: &'static str) {
         self.script = script;
+        self.names = Names::new(self.epoch);
         self.wires = vec![connect(&self.address).await];
     }
 
@@ -61,7 +65,7 @@ impl Side {
     /// Asks in three versions.
     pub(super) async fn each<R: Request>(&mut self, label: &str, request: impl Fn(i16) -> R)
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         for version in self.versions::<R>() {
             self.ask(label, version, &request(version)).await;
@@ -71,7 +75,7 @@ impl Side {
     /// Asks in the newest version.
     pub(super) async fn newly<R: Request>(&mut self, label: &str, request: R) -> R::Response
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         let version = self.newest::<R>();
         self.ask(label, version, &request).await
@@ -80,7 +84,7 @@ impl Side {
     /// Asks; the answer, or an empty one if the broker has closed.
     pub(super) async fn ask<R: Request>(&mut self, label: &str, version: i16, request: &R) -> R::Response
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         self.ask_until(label, version, request, &SOON).await
     }
@@ -88,7 +92,7 @@ impl Side {
     /// Asks until the transaction before has ended.
     pub(super) async fn settled<R: Request>(&mut self, label: &str, version: i16, request: &R) -> R::Response
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         let mut soon = SOON.to_vec();
         soon.push(CONCURRENT);
@@ -103,9 +107,11 @@ impl Side {
         soon: &[i16],
     ) -> R::Response
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
-        let until = Instant::now() + PATIENCE;
+        // The coordinators' topics are made at the beginning; what is said for so long after it is an answer.
+        let patience = if self.script == "ready" { PATIENCE } else { Duration::from_secs(3) };
+        let until = Instant::now() + patience;
         loop {
             self.send_on(0, version, request).await;
             let answer = self.answer::<R>(0, version).await;
@@ -137,7 +143,7 @@ impl Side {
         version: i16,
     ) -> R::Response
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         let answer = self.answer::<R>(wire, version).await;
         self.record::<R>(label, version, answer.as_ref());
@@ -145,7 +151,15 @@ impl Side {
     }
 
     async fn answer<R: Request>(&mut self, wire: usize, version: i16) -> Option<R::Response> {
-        let Some(mut bytes) = self.wires[wire].frame().await else {
+        let Ok(frame) = timeout(PATIENCE / 6, self.wires[wire].frame()).await else {
+            panic!(
+                "{}: {} v{version} is not answered; before it: {:?}",
+                self.address,
+                R::KEY,
+                self.exchanges.last()
+            );
+        };
+        let Some(mut bytes) = frame else {
             self.wires[wire] = connect(&self.address).await;
             return None;
         };
@@ -160,7 +174,7 @@ impl Side {
 
     fn record<R: Request>(&mut self, label: &str, version: i16, answer: Option<&R::Response>)
     where
-        R::Response: Debug,
+        R::Response: Debug + Default,
     {
         let tree = answer.map_or_else(|| Tree::leaf("the connection is closed"), Tree::of);
         let api = ApiKey::try_from(R::KEY).map_or_else(|()| R::KEY.to_string(), |key| format!("{key:?}"));
@@ -168,25 +182,26 @@ impl Side {
     }
 
     fn note(&mut self, what: String, answer: Tree) {
+        if std::env::var_os("ACME_SCRIPT").is_some() {
+            println!("{}: {what}", self.address);
+        }
         let answer = self.names.normal(answer);
         self.exchanges.push(Exchange { what, answer });
     }
 
     /// Sends bytes as they are, on a connection of its own: what comes back, without its correlation id.
-    pub(super) async fn raw(&mut self, label: &str, frame: &[u8]) -> Option<Bytes> {
+    pub(super) async fn raw(&mut self, label: &str, frame: &[u8]) {
         let mut wire = connect(&self.address).await;
         wire.stream.write_all(frame).await.unwrap();
-        let answer = wire.frame().await.map(|bytes| bytes.slice(4.min(bytes.len())..));
+        // Kafka waits for the rest of what is too short; ours, too.
+        let answer = timeout(Duration::from_secs(1), wire.frame()).await;
+        let answer = answer.map(|bytes| bytes.map(|bytes| bytes.slice(4.min(bytes.len())..)));
         let tree = match &answer {
-            None => Tree::leaf("the connection is closed"),
-            Some(bytes) => Tree::Leaf(format!("{:02x?}", &bytes[..])),
+            Err(_) => Tree::leaf("nothing comes"),
+            Ok(None) => Tree::leaf("the connection is closed"),
+            Ok(Some(bytes)) => Tree::Leaf(format!("{:02x?}", &bytes[..])),
         };
         self.note(format!("{}: raw: {label}", self.script), tree);
-        answer
-    }
-
-    pub(super) fn client_port(&self) -> u16 {
-        self.wires[0].stream.local_addr().unwrap().port()
     }
 }
 
