@@ -25,13 +25,15 @@ fn held(output: &Output) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_java_producer_and_consumer_find_what_they_expect() {
+#[ignore = "cargo xtask soak"]
+async fn soak_the_java_producer_and_consumer_find_what_they_expect() {
     let server = Server::start().await;
     assert!(held(&run(clients(&server, "producer,consumer", &[]), "").await) >= 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_java_admin_finds_what_it_expects() {
+#[ignore = "cargo xtask soak"]
+async fn soak_the_java_admin_finds_what_it_expects() {
     let server = Server::start().await;
     assert!(held(&run(clients(&server, "admin", &[]), "").await) >= 50);
 }
@@ -51,7 +53,8 @@ async fn soak_java_clients_find_what_they_expect_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn confluents_python_client_finds_what_it_expects() {
+#[ignore = "cargo xtask soak"]
+async fn soak_confluents_python_client_finds_what_it_expects() {
     let server = Server::start().await;
     let program = include_str!("../python/librdkafka.py");
     let command = rdkafka::python(program, &[&server.bootstrap()]).unwrap();
@@ -59,7 +62,8 @@ async fn confluents_python_client_finds_what_it_expects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_all_python_finds_what_it_expects() {
+#[ignore = "cargo xtask soak"]
+async fn soak_a_client_that_is_all_python_finds_what_it_expects() {
     let server = Server::start().await;
     let program = include_str!("../python/kafka_python.py");
     let command = kafka_python::program(program, &[&server.bootstrap()]).unwrap();

@@ -8,7 +8,7 @@ use acme_lab::java;
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 const PARTITIONS: i32 = 2;
 const WORDS: [&str; 7] = ["log", "batch", "offset", "epoch", "group", "marker", "log"];
@@ -122,8 +122,7 @@ async fn counted(records: usize, kills: u64) {
     }
     seen.until(all).await;
     // Nothing more comes.
-    sleep(Duration::from_millis(500)).await;
-    let more = timeout(Duration::from_millis(500), seen.fetcher.next()).await;
+    let more = timeout(Duration::from_secs(1), seen.fetcher.next()).await;
     assert!(more.is_err(), "an update too many");
     assert_eq!(seen.topics["words"], words);
     assert_eq!(seen.topics["minutes"], minutes);
@@ -131,7 +130,8 @@ async fn counted(records: usize, kills: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_are_killed_once_count_everything_exactly_once() {
+#[ignore = "cargo xtask soak"]
+async fn soak_streams_that_are_killed_once_count_everything_exactly_once() {
     counted(6_000, 1).await;
 }
 

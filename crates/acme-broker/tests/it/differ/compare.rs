@@ -154,9 +154,7 @@ fn keyed(items: Vec<Tree>) -> Tree {
     let key = |item: &Tree| {
         let Tree::Fields(fields) = item else { return None };
         KEYS.iter().find_map(|key| match fields.iter().find(|(name, _)| name == key) {
-            Some((_, Tree::Leaf(text)))
-                if !text.starts_with("00000000-0000") && text != "None" && text != "\"\"" =>
-            {
+            Some((_, Tree::Leaf(text))) if !text.starts_with("00000000-0000") && text != "None" => {
                 Some(format!("[{text}]"))
             }
             _ => None,

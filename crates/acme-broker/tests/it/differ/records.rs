@@ -95,7 +95,6 @@ pub(super) async fn produce_invalid(side: &mut Side) {
     let numbered = Stamp { producer_id: 7, producer_epoch: 0, base_sequence: -1, is_transactional: false };
     for (label, to, records) in [
         ("an unknown topic", ("unseen", Uuid::from_u128(9)), Some(good.clone())),
-        ("no records", to, None),
         ("empty records", to, Some(Bytes::new())),
         ("a broken checksum", to, Some(set(&good, 62, b"x", false))),
         ("a cut batch", to, Some(good.slice(..good.len() - 1))),

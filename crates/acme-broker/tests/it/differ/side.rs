@@ -21,7 +21,6 @@ pub(super) struct Side {
     address: String,
     wires: Vec<Wire<TcpStream>>,
     offered: BTreeMap<i16, (i16, i16)>,
-    names: Names,
     /// What leader epochs are counted from: 0, or the life of the log.
     pub(super) epoch: i32,
     script: &'static str,
@@ -36,7 +35,6 @@ impl Side {
             address: address.to_owned(),
             wires: vec![wire],
             offered,
-            names: Names::new(epoch),
             epoch,
             script: "",
             exchanges: Vec::new(),
@@ -46,7 +44,6 @@ impl Side {
     /// What follows belongs to this script; its connections are new ones.
     pub(super) async fn begin(&mut self, script: &'static str) {
         self.script = script;
-        self.names = Names::new(self.epoch);
         self.wires = vec![connect(&self.address).await];
     }
 
@@ -185,7 +182,8 @@ impl Side {
         if std::env::var_os("ACME_SCRIPT").is_some() {
             println!("{}: {what}", self.address);
         }
-        let answer = self.names.normal(answer);
+        // Ids are the same where they are the same within one answer.
+        let answer = Names::new(self.epoch).normal(answer);
         self.exchanges.push(Exchange { what, answer });
     }
 

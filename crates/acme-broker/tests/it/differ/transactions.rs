@@ -335,8 +335,6 @@ pub(super) async fn invalid(side: &mut Side) {
     side.ask("is it part of it", 4, &asked).await;
     asked.transactions[0].transactional_id = tid("nobody");
     side.ask("is it part of nothing", 4, &asked).await;
-    asked.transactions.clear();
-    side.ask("no transaction", 4, &asked).await;
     side.newly(
         "what is there",
         m::DescribeTransactionsRequest::default().with_transactional_ids(vec![
