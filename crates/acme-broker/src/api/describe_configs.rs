@@ -53,10 +53,10 @@ fn one(
                 "Broker id must not be empty, and that of this node".to_owned(),
             ));
         }
-        config::CLIENT_METRICS if resource.resource_name.is_empty() => {
+        config::CLIENT_METRICS | config::GROUP if resource.resource_name.is_empty() => {
             return Err((
                 Code::InvalidRequest,
-                "Client metrics subscription name must not be empty".to_owned(),
+                "The name of a group or of a subscription to metrics must not be empty".to_owned(),
             ));
         }
         config::BROKER_LOGGER | config::CLIENT_METRICS | config::GROUP => Vec::new(),
