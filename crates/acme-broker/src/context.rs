@@ -48,7 +48,10 @@ impl Context {
         let part = (Arc::from(admission.topic), admission.partition);
         let id = &admission.transactional_id;
         if admission.adds {
-            return self.transactions.add(id, identity, &[part], Protocol::V2).await;
+            return self
+                .transactions
+                .add(id, identity, &[part], Protocol::V2, crate::transactions::IMPLICIT)
+                .await;
         }
         self.transactions.verify(id, identity, &part)
     }

@@ -1,8 +1,10 @@
 //! Peers that are a Java library and a small program of ours that uses it.
 
 use crate::elasticsearch::java_old;
-use crate::run;
+use crate::process::once;
+use crate::{run, streams};
 use anyhow::{Context, Result};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::Command;
 
@@ -29,13 +31,7 @@ impl Program {
             .arg(&project)
             .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
             .args([format!("-Dv={}", self.version), format!("-DoutputDirectory={}", jars.display())]))?;
-        run(Command::new(java_old()?.join("bin/javac"))
-            .args(["-nowarn", "-cp"])
-            .arg(jars.join("*"))
-            .arg("-d")
-            .args([into, &source]))
-        .map(drop)
-        .with_context(|| format!("{} does not compile", self.class))
+        compile(&source, &jars, into)
     }
 
     /// A command that runs what was installed in a folder; the program's arguments are still to come.
@@ -48,4 +44,29 @@ impl Program {
             .arg(self.class);
         Ok(command)
     }
+}
+
+fn compile(source: &Path, jars: &Path, into: &Path) -> Result<()> {
+    run(Command::new(java_old()?.join("bin/javac"))
+        .args(["-nowarn", "-cp"])
+        .arg(jars.join("*"))
+        .arg("-d")
+        .args([into, source]))
+    .map(drop)
+    .with_context(|| format!("{} does not compile", source.display()))
+}
+
+/// A command that runs a program of a test, a class in a file of its name, with Kafka's client and Kafka Streams of
+/// [`VERSION`](crate::kafka::VERSION); its arguments are still to come. Compiled when the source has changed.
+pub fn with_kafka(source: &Path, machine: &[&str]) -> Result<Command> {
+    let text = std::fs::read(source).with_context(|| format!("{} is there", source.display()))?;
+    let mut hash = DefaultHasher::new();
+    text.hash(&mut hash);
+    let class = source.file_stem().and_then(|name| name.to_str()).context("a source has a name")?;
+    let jars = streams::install()?.join("lib");
+    let home = once(&format!("java-{class}-{:016x}", hash.finish()), |into| compile(source, &jars, into))?;
+    let mut command = Command::new(java_old()?.join("bin/java"));
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]).args(machine).arg("-cp");
+    command.arg(format!("{}:{}", home.display(), jars.join("*").display())).arg(class);
+    Ok(command)
 }

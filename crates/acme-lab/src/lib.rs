@@ -14,8 +14,9 @@ pub mod elasticsearch;
 pub mod flink;
 pub mod foreign;
 pub mod http;
-mod java;
+pub mod java;
 pub mod kafka;
+pub mod kafka_python;
 mod netns;
 pub mod postgres;
 mod process;
@@ -37,6 +38,7 @@ pub fn install_all() -> Result<()> {
     strace::install()?;
     kafka::install(kafka::VERSION)?;
     kafka::install(kafka::OLD_VERSION)?;
+    kafka::Oldest::install()?;
     kafka::install_kcat()?;
     rdkafka::install_python()?;
     foreign::install()?;

@@ -3,6 +3,7 @@
 use crate::java::Program;
 use crate::{kafka, process::once};
 use anyhow::Result;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Filters a topic into another.
@@ -13,6 +14,11 @@ const PROGRAM: Program = Program {
     version: kafka::VERSION,
 };
 
+/// Downloads its jars, with those of Kafka's client.
+pub fn install() -> Result<PathBuf> {
+    once(&format!("streams-{}", PROGRAM.version), |into| PROGRAM.install(into))
+}
+
 /// A command that copies the records of one topic to another whose member `field` is the text `value`, or any with `*`; ends
 /// behind `count` records, and prints the milliseconds since its start. Downloads what it needs the first time.
 pub fn filter(
@@ -22,7 +28,7 @@ pub fn filter(
     (field, value): (&str, &str),
     threads: usize,
 ) -> Result<Command> {
-    let home = once(&format!("streams-{}", PROGRAM.version), |into| PROGRAM.install(into))?;
+    let home = install()?;
     let mut command = PROGRAM.command(&home, &["-Xmx768m", "-XX:+UseG1GC"])?;
     command.args([bootstrap, from, to, &count.to_string(), field, value, &threads.to_string()]);
     Ok(command)

@@ -56,9 +56,11 @@ enum Limit {
     OneOf(&'static [&'static str]),
     EachOf(&'static [&'static str]),
     Level(i64, i64),
+    /// `*`, or pairs of numbers.
+    Replicas,
 }
 
-use Limit::{Any, AtLeast, Between, EachOf, Level, OneOf};
+use Limit::{Any, AtLeast, Between, EachOf, Level, OneOf, Replicas};
 use SettingKind::{Boolean, Double, Int, List, Long, Text};
 
 const fn known(
@@ -86,9 +88,9 @@ pub const KNOWN: &[Known] = &[
     known("file.delete.delay.ms", "log.segment.delete.delay.ms", Long, "60000", AtLeast(0)),
     known("flush.messages", "log.flush.interval.messages", Long, FOREVER, AtLeast(1)),
     known("flush.ms", "log.flush.interval.ms", Long, FOREVER, AtLeast(0)),
-    known("follower.replication.throttled.replicas", "", List, "", Any),
+    known("follower.replication.throttled.replicas", "", List, "", Replicas),
     known("index.interval.bytes", "log.index.interval.bytes", Int, "4096", AtLeast(0)),
-    known("leader.replication.throttled.replicas", "", List, "", Any),
+    known("leader.replication.throttled.replicas", "", List, "", Replicas),
     known("local.retention.bytes", "log.local.retention.bytes", Long, "-2", AtLeast(-2)),
     known("local.retention.ms", "log.local.retention.ms", Long, "-2", AtLeast(-2)),
     known("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", Long, FOREVER, AtLeast(1)),
@@ -221,6 +223,7 @@ impl Settings {
     ) -> Result<Self, Vec<SettingFault>> {
         let faults: Vec<_> =
             own.iter().chain(node).filter_map(|(name, value)| check(name, value).err()).collect();
+        let faults = if faults.is_empty() { contradictions(&own) } else { faults };
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -344,7 +347,7 @@ pub fn check(name: &str, value: &str) -> Result<(), SettingFault> {
 impl Known {
     fn check(&self, value: &str) -> Result<(), String> {
         let number = match self.kind {
-            Boolean if !matches!(value, "true" | "false") => {
+            Boolean if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") => {
                 return Err("Expected value to be either true or false".to_owned());
             }
             Int => i64::from(value.parse::<i32>().map_err(|_| "Not a number of type INT".to_owned())?),
@@ -372,9 +375,36 @@ impl Known {
                 Some(_) => Err(format!("String must be one of: {}", all.join(", "))),
                 None => Ok(()),
             },
+            Replicas if value != "*" && !words(value).into_iter().all(is_replica) => {
+                Err("It must be the literal '*' or a list of replicas: [partitionId]:[brokerId],…".to_owned())
+            }
             _ => Ok(()),
         }
     }
+}
+
+fn is_replica(word: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    word.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+}
+
+/// What is right by itself, and wrong beside the others or on this node.
+fn contradictions(own: &BTreeMap<String, String>) -> Vec<SettingFault> {
+    let get = |name: &str| own.get(name).map_or_else(|| default(name), String::as_str).trim();
+    let lag = |name: &str| get(name).parse::<i64>().unwrap_or(0);
+    let fault = |name: &str, reason: &str| SettingFault::Invalid {
+        name: name.to_owned(),
+        value: get(name).to_owned(),
+        reason: reason.to_owned(),
+    };
+    let mut faults = Vec::new();
+    if lag("min.compaction.lag.ms") > lag("max.compaction.lag.ms") {
+        faults.push(fault("min.compaction.lag.ms", "it must not be larger than max.compaction.lag.ms"));
+    }
+    if get("remote.storage.enable").eq_ignore_ascii_case("true") {
+        faults.push(fault("remote.storage.enable", "there is no remote storage"));
+    }
+    faults
 }
 
 #[cfg(test)]
@@ -410,10 +440,21 @@ mod tests {
             ("max.message.bytes", "3000000000"),
             ("min.cleanable.dirty.ratio", "1.5"),
             ("preallocate", "yes"),
+            ("leader.replication.throttled.replicas", "0:x"),
             ("retention.mss", "1"),
             ("segment.bytes", "1000"),
         ];
         assert_eq!(settings(&wrong).unwrap_err().len(), wrong.len());
+        assert!(
+            settings(&[("preallocate", "TRUE"), ("leader.replication.throttled.replicas", "0:1,1:1")])
+                .is_ok()
+        );
+        let contradicting = [
+            ("min.compaction.lag.ms", "10"),
+            ("max.compaction.lag.ms", "5"),
+            ("remote.storage.enable", "true"),
+        ];
+        assert_eq!(settings(&contradicting).unwrap_err().len(), 2);
         let fault = check("segment.bytes", "1000").unwrap_err();
         assert_eq!(
             fault.to_string(),

@@ -71,7 +71,7 @@ pub(crate) fn open(directory: &Path, storage: Storage) -> Result<Log, Error> {
     options.defaults = storage.defaults;
     options.housekeeping = storage.housekeeping.unwrap_or(options.housekeeping);
     options.checkpoint = storage.checkpoint.unwrap_or(options.checkpoint);
-    options.passed = Arc::new(|place| acme_connect::failpoint(place));
+    options.passed = Arc::new(acme_connect::failpoint);
     Log::open(directory, options)
 }
 

@@ -6,6 +6,7 @@ use crate::groups;
 use crate::transactions::state::Protocol;
 use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) async fn handle(call: &Call, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
     let identity = (request.producer_id.0, request.producer_epoch);
@@ -13,7 +14,7 @@ pub(crate) async fn handle(call: &Call, request: AddOffsetsToTxnRequest) -> AddO
         Ok(number) => {
             let part = (Arc::from(groups::TOPIC), number);
             let transactions = &call.context.transactions;
-            transactions.add(&request.transactional_id, identity, &[part], Protocol::V1).await
+            transactions.add(&request.transactional_id, identity, &[part], Protocol::V1, Duration::ZERO).await
         }
         Err(error) => Err(error),
     };

@@ -12,6 +12,7 @@ use kafka_protocol::messages::add_partitions_to_txn_response::{
 };
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) async fn handle(call: &Call, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
     if call.version < 4 {
@@ -60,7 +61,7 @@ async fn one(call: &Call, asked: &AddPartitionsToTxnTransaction) -> Vec<AddParti
         parts.extend(topic.partitions.iter().map(|partition| (Arc::clone(&name), *partition)));
     }
     let protocol = if call.version > 4 { Protocol::V2 } else { Protocol::V1 };
-    let added = transactions.add(id, identity, &parts, protocol).await;
+    let added = transactions.add(id, identity, &parts, protocol, Duration::ZERO).await;
     let added = added.map_err(|error| fenced_for(error, call.version, 2));
     results(&asked.topics, |_, _| added)
 }

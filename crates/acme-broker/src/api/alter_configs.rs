@@ -27,6 +27,9 @@ pub(crate) async fn handle(call: &Call, request: AlterConfigsRequest) -> AlterCo
             .collect();
         let altered = match wanted {
             _ if count > 1 => Err(twice()),
+            Ok(wanted) if wanted.len() < resource.configs.len() => {
+                Err((Code::InvalidRequest, "Error due to duplicate config keys".to_owned()))
+            }
             Err(fault) => Err(fault),
             Ok(wanted) => {
                 let name = &*resource.resource_name;
@@ -60,11 +63,19 @@ pub(super) fn unalterable(kind: i8, name: &str) -> Fault {
             Ok(()) => {
                 let message =
                     "The settings of this broker are given at its start and cannot be changed while it runs.";
-                (Code::InvalidConfig, message.to_owned())
+                (Code::InvalidRequest, message.to_owned())
             }
             Err(fault) => fault,
         },
         other => (Code::InvalidRequest, format!("Unsupported resource type: {other}")),
+    }
+}
+
+/// Why the settings of a topic that is not there are not changed.
+pub(super) fn absent(call: &Call, name: &str) -> Fault {
+    match call.context.log.check_topic(name, 1, &BTreeMap::new()) {
+        Ok(()) => (Code::UnknownTopicOrPartition, format!("The topic '{name}' does not exist.")),
+        Err(error) => (error::of_log(&error), message(&error)),
     }
 }
 
@@ -76,7 +87,7 @@ pub(super) async fn replace(
     only_validates: bool,
 ) -> Result<(), Fault> {
     let Some(topic) = call.context.log.topics().named(name).cloned() else {
-        return Err((Code::UnknownTopicOrPartition, format!("The topic '{name}' does not exist.")));
+        return Err(absent(call, name));
     };
     if only_validates {
         let invalid = |faults| {

@@ -4,7 +4,7 @@ use super::{Call, Reply, TABLE};
 use crate::error::Code;
 use crate::frame::{self, text};
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, ProduceRequest};
 use kafka_protocol::protocol::Request;
 
 /// Features with the lowest and highest level that is known, and the level in force (KIP-584). The metadata version is that
@@ -19,7 +19,9 @@ pub(crate) async fn handle(call: &Call, request: ApiVersionsRequest) -> ApiVersi
         return ApiVersionsResponse::default().with_error_code(Code::InvalidRequest.code());
     }
     let apis = TABLE.iter().map(|api| {
-        ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
+        // As Kafka does (KAFKA-18659): librdkafka of some years takes a higher one for a broker without compression.
+        let min = if api.key == ProduceRequest::KEY { 0 } else { api.min };
+        ApiVersion::default().with_api_key(api.key).with_min_version(min).with_max_version(api.max)
     });
     let mut apis: Vec<ApiVersion> = apis.collect();
     apis.sort_by_key(|api| api.api_key);

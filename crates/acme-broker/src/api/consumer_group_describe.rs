@@ -55,7 +55,7 @@ fn member(call: &Call, id: &str, of: &consumer::Member, topics: &Topics) -> Memb
         .with_client_id(text(&told.client_id))
         .with_client_host(text(&told.client_host))
         .with_subscribed_topic_names(told.topics.iter().map(|topic| TopicName(text(topic))).collect())
-        .with_subscribed_topic_regex(told.regex.as_deref().map(text))
+        .with_subscribed_topic_regex(Some(text(told.regex.as_deref().unwrap_or_default())))
         .with_assignment(assignment(&of.current.assigned, topics))
         .with_target_assignment(assignment(&of.target, topics));
     // 1: it speaks this protocol, not the classic one.

@@ -47,6 +47,7 @@ pub(crate) async fn handle(
             .with_assignment(beaten.assignment.map(assignment)),
         Err((error, why)) => ConsumerGroupHeartbeatResponse::default()
             .with_error_code(error.code())
+            .with_member_id(None)
             .with_error_message((!why.is_empty()).then(|| text(&why))),
     }
 }

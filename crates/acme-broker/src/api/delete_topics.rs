@@ -17,6 +17,17 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
     for state in &asked {
         let same = asked.iter().filter(|other| *other == state).count();
         let (name, result) = match named(call, state) {
+            Ok((name, id)) if asked.iter().filter(|other| is(other, &name, id)).count() > 1 && same == 1 => {
+                // Once by its name, once by its id.
+                let why = "The provided topic name maps to an ID that was already supplied.";
+                responses.push(response(
+                    call,
+                    Some(TopicName(text(&name))),
+                    id,
+                    Err((Code::InvalidRequest, why.to_owned())),
+                ));
+                continue;
+            }
             _ if same > 1 => {
                 let what = if state.name.is_some() { "Duplicate topic name." } else { "Duplicate topic id." };
                 (state.name.clone(), Err((Code::InvalidRequest, what.to_owned())))
@@ -32,6 +43,10 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
     }
     responses.dedup();
     DeleteTopicsResponse::default().with_responses(responses)
+}
+
+fn is(state: &DeleteTopicState, name: &str, id: uuid::Uuid) -> bool {
+    state.topic_id == id || state.name.as_ref().is_some_and(|other| **other == *name)
 }
 
 fn response(

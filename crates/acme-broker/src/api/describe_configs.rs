@@ -34,13 +34,30 @@ fn one(
 ) -> Result<Vec<DescribeConfigsResourceResult>, Fault> {
     let wants = |name: &str| match &resource.configuration_keys {
         None => true,
+        Some(keys) if keys.is_empty() => true,
         Some(keys) => keys.iter().any(|key| &**key == name),
     };
     let mut configs = match resource.resource_type {
         config::TOPIC => topic(call, &resource.resource_name)?,
         config::BROKER => {
             config::check_broker(&resource.resource_name)?;
-            broker(call)
+            // What all brokers have is what was set while they run: nothing here.
+            if resource.resource_name.is_empty() { Vec::new() } else { broker(call) }
+        }
+        config::BROKER_LOGGER
+            if config::check_broker(&resource.resource_name).is_err()
+                || resource.resource_name.is_empty() =>
+        {
+            return Err((
+                Code::InvalidRequest,
+                "Broker id must not be empty, and that of this node".to_owned(),
+            ));
+        }
+        config::CLIENT_METRICS | config::GROUP if resource.resource_name.is_empty() => {
+            return Err((
+                Code::InvalidRequest,
+                "The name of a group or of a subscription to metrics must not be empty".to_owned(),
+            ));
         }
         config::BROKER_LOGGER | config::CLIENT_METRICS | config::GROUP => Vec::new(),
         other => return Err((Code::InvalidRequest, format!("Unsupported resource type: {other}"))),

@@ -7,6 +7,7 @@ use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
+use rustix::fs::statvfs;
 use std::sync::Arc;
 
 pub(crate) async fn handle(call: &Call, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
@@ -34,5 +35,12 @@ pub(crate) async fn handle(call: &Call, request: DescribeLogDirsRequest) -> Desc
     let dir = DescribeLogDirsResult::default()
         .with_log_dir(text(&call.context.log.dir().display().to_string()))
         .with_topics(topics);
+    let dir = match statvfs(call.context.log.dir()) {
+        Ok(disk) if call.version >= 4 => {
+            let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(disk.f_frsize)).unwrap_or(i64::MAX);
+            dir.with_total_bytes(bytes(disk.f_blocks)).with_usable_bytes(bytes(disk.f_bavail))
+        }
+        _ => dir,
+    };
     DescribeLogDirsResponse::default().with_results(vec![dir])
 }

@@ -21,6 +21,16 @@ pub(crate) async fn handle(
     call: &Call,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
+    if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+        let refused = request.topics.into_iter().map(|topic| {
+            DescribeTopicPartitionsResponseTopic::default()
+                .with_error_code(Code::InvalidRequest.code())
+                .with_name(Some(topic.name))
+        });
+        return DescribeTopicPartitionsResponse::default()
+            .with_topics(refused.collect())
+            .with_next_cursor(None);
+    }
     let topics = call.context.log.topics();
     let names: BTreeSet<String> = match request.topics.is_empty() {
         true => topics.iter().map(|topic| topic.name.clone()).collect(),
@@ -63,6 +73,7 @@ fn unknown(call: &Call, name: &str) -> DescribeTopicPartitionsResponseTopic {
     let code = invalid.map_or(Code::UnknownTopicOrPartition, |error| error::of_log(&error));
     DescribeTopicPartitionsResponseTopic::default()
         .with_error_code(code.code())
+        .with_topic_authorized_operations(TOPIC_OPERATIONS)
         .with_name(Some(TopicName(text(name))))
 }
 

@@ -3,6 +3,7 @@
 use super::Call;
 use crate::context::NODE;
 use crate::error::Code;
+use crate::frame::text;
 use crate::{groups, transactions};
 use acme_log::Log;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -15,6 +16,7 @@ const KEY_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
 pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let known = KEY_TYPES.contains(&request.key_type);
+    let why = || text(&format!("There are no coordinators of kind {}.", request.key_type));
     let code = if !known {
         Code::InvalidRequest.code()
     } else {
@@ -25,7 +27,7 @@ pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> Find
         let here = |key: StrBytes| {
             let found = Coordinator::default().with_key(key).with_error_code(code);
             if !known {
-                return found.with_node_id(BrokerId(-1)).with_port(-1);
+                return found.with_node_id(BrokerId(-1)).with_port(-1).with_error_message(Some(why()));
             }
             // Kafka says so, too.
             found.with_node_id(BrokerId(NODE)).with_host(host.clone()).with_port(port)
@@ -35,7 +37,8 @@ pub(crate) async fn handle(call: &Call, request: FindCoordinatorRequest) -> Find
     }
     let answer = FindCoordinatorResponse::default().with_error_code(code);
     if !known {
-        return answer.with_node_id(BrokerId(-1)).with_port(-1);
+        let answer = answer.with_node_id(BrokerId(-1)).with_port(-1);
+        return if call.version >= 1 { answer.with_error_message(Some(why())) } else { answer };
     }
     let answer = answer.with_node_id(BrokerId(NODE)).with_host(host).with_port(port);
     if call.version >= 1 {

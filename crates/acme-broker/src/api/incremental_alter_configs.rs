@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs (KIP-339): single settings are set, taken back, or their lists made longer or shorter.
 
-use super::alter_configs::{replace, twice, unalterable};
+use super::alter_configs::{absent, replace, twice, unalterable};
 use super::create_topics::Fault;
 use super::{Call, config};
 use crate::error::Code;
@@ -46,7 +46,7 @@ pub(crate) async fn handle(
 async fn topic(call: &Call, resource: &AlterConfigsResource, only_validates: bool) -> Result<(), Fault> {
     let name = &*resource.resource_name;
     let Some(topic) = call.context.log.topics().named(name).cloned() else {
-        return Err((Code::UnknownTopicOrPartition, format!("The topic '{name}' does not exist.")));
+        return Err(absent(call, name));
     };
     let mut own = topic.settings.own().clone();
     for config in &resource.configs {

@@ -159,7 +159,7 @@ table! {
     DescribeTopicPartitionsRequest 0..=0 describe_topic_partitions::handle;
     ListPartitionReassignmentsRequest 0..=0 list_partition_reassignments::handle;
     FindCoordinatorRequest 0..=6 find_coordinator::handle;
-    JoinGroupRequest 2..=9 join_group::handle;
+    JoinGroupRequest 0..=9 join_group::handle;
     SyncGroupRequest 0..=5 sync_group::handle;
     HeartbeatRequest 0..=4 heartbeat::handle;
     LeaveGroupRequest 0..=5 leave_group::handle;

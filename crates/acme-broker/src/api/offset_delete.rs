@@ -8,6 +8,9 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 pub(crate) async fn handle(call: &Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    if request.group_id.is_empty() {
+        return OffsetDeleteResponse::default().with_error_code(Code::InvalidGroupId.code());
+    }
     let topics = call.context.log.topics();
     let known = |topic: &str, partition: i32| topics.partition(topic, partition).is_some();
     let mut parts = Vec::new();
@@ -23,7 +26,7 @@ pub(crate) async fn handle(call: &Call, request: OffsetDeleteRequest) -> OffsetD
     };
     let mut answers = answers.into_iter();
     let mut listed = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    for topic in request.topics.into_iter().filter(|topic| !topic.partitions.is_empty()) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for of in topic.partitions {
             let code = if known(&topic.name, of.partition_index) {

@@ -3,6 +3,7 @@
 use super::Call;
 use crate::error::Code;
 use crate::groups::{self, Commit, Committer};
+use crate::transactions::IMPLICIT;
 use crate::transactions::state::Protocol;
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
@@ -68,7 +69,10 @@ async fn commit(
     if call.version >= 5 {
         // With version 2 of transactions the commit itself makes the offsets part of it.
         let part = std::slice::from_ref(&part);
-        transactions.add(&request.transactional_id, identity, part, Protocol::V2).await.map_err(asked)?;
+        transactions
+            .add(&request.transactional_id, identity, part, Protocol::V2, IMPLICIT)
+            .await
+            .map_err(asked)?;
     }
     let (answers, last) = transactions
         .within(&request.transactional_id, identity, &part, || {

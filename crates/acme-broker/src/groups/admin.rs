@@ -54,7 +54,7 @@ impl Groups {
                 client_id: member.client_id.clone(),
                 client_host: member.client_host.clone(),
                 metadata: if stable { member.metadata(&protocol) } else { Bytes::new() },
-                assignment: if stable { member.assignment.clone() } else { Bytes::new() },
+                assignment: member.assignment.clone(),
             });
             Some(Shown {
                 state: group.state.name(),

@@ -164,7 +164,7 @@ impl Groups {
 
     /// `ConsumerGroupHeartbeat`.
     pub(crate) async fn beat(&self, id: &str, beat: Beat) -> Result<Beaten, Refusal> {
-        if id.is_empty() {
+        if id.trim().is_empty() {
             return Err((Code::InvalidRequest, "GroupId can't be empty.".to_owned()));
         }
         beat.check()?;

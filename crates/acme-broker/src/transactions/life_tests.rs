@@ -1,6 +1,6 @@
 //! Tests: the coordinators over a log on a disk, one life after the other.
 
-use super::state::{End, Part, Phase, Protocol};
+use super::state::{End, Identity, Part, Phase, Protocol};
 use super::{TOPIC, Transactions};
 use crate::error::Code;
 use crate::groups::{self, Asked, Commit, Committer, GroupOptions, Groups};
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long what must come is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Life {
     log: Log,
@@ -31,6 +34,21 @@ fn part(number: i32) -> Part {
 }
 
 impl Life {
+    /// Asks until what was open before has ended, as a client does.
+    async fn init(
+        &self,
+        id: Option<&str>,
+        timeout_ms: i32,
+        expected: Option<Identity>,
+    ) -> Result<Identity, Code> {
+        loop {
+            match self.transactions.init(id, timeout_ms, expected).await {
+                Err(Code::ConcurrentTransactions) => tokio::time::sleep(Duration::from_millis(1)).await,
+                other => return other,
+            }
+        }
+    }
+
     fn write(&self, number: i32, (producer_id, producer_epoch): (i64, i16)) {
         let mut batch = BatchBuilder::with_capacity(64);
         batch.push(1_000, None, Some(b"x"), &[]);
@@ -55,10 +73,10 @@ impl Life {
 
     /// A transaction with records in two partitions and an offset of a group.
     async fn open(&self) -> (i64, i16) {
-        let identity = self.transactions.init(Some("id"), 60_000, None).await.unwrap();
+        let identity = self.init(Some("id"), 60_000, None).await.unwrap();
         let offsets = (Arc::from(groups::TOPIC), self.groups.number("g").unwrap());
         let all = [part(0), part(1), offsets.clone()];
-        self.transactions.add("id", identity, &all, Protocol::V2).await.unwrap();
+        self.transactions.add("id", identity, &all, Protocol::V2, PATIENCE).await.unwrap();
         (0..2).for_each(|number| self.write(number, identity));
         let commit = Commit {
             topic: "t".to_owned(),
@@ -140,12 +158,15 @@ async fn a_commit_is_whole_and_a_successor_aborts_what_is_open() {
     complete(&life, Phase::CompleteCommit).await;
     assert_eq!(life.offset().await, Ok(Some(42)));
     let next = (identity.0, identity.1 + 1);
-    life.transactions.add("id", next, &[part(0)], Protocol::V2).await.unwrap();
+    life.transactions.add("id", next, &[part(0)], Protocol::V2, PATIENCE).await.unwrap();
     assert_eq!(life.transactions.verify("id", next, &part(1)), Err(Code::TransactionAbortable));
     life.write(0, next);
-    let successor = life.transactions.init(Some("id"), 60_000, None).await.unwrap();
+    let successor = life.init(Some("id"), 60_000, None).await.unwrap();
     assert!(successor.1 > next.1 + 1, "{successor:?}");
-    assert_eq!(life.transactions.add("id", next, &[part(0)], Protocol::V2).await, Err(Code::ProducerFenced));
+    assert_eq!(
+        life.transactions.add("id", next, &[part(0)], Protocol::V2, PATIENCE).await,
+        Err(Code::ProducerFenced)
+    );
     let marks = life.log.topics().partition("t", 0).unwrap().marks();
     assert_eq!(marks.last_stable, marks.high_watermark);
 }
@@ -157,7 +178,7 @@ async fn no_producer_id_is_given_twice_in_any_life() {
     for _ in 0..3 {
         let life = live(dir.path());
         for _ in 0..1_200 {
-            let (id, epoch) = life.transactions.init(None, 0, None).await.unwrap();
+            let (id, epoch) = life.init(None, 0, None).await.unwrap();
             assert!(id > last && epoch == 0);
             last = id;
         }

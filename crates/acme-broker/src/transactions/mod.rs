@@ -30,10 +30,9 @@ const TIMEOUT_MAX_MS: i32 = 900_000;
 const FORGET_MS: i64 = 7 * 24 * 3_600_000;
 /// How often time-outs are looked for.
 const TICK: Duration = Duration::from_millis(500);
-/// A request that finds the markers of the transaction before still on their way waits so long before it is refused.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// An `InitProducerId` that has to abort what was open waits so long for that.
-const PATIENCE_INIT: Duration = Duration::from_secs(5);
+/// A write that adds its partition by itself, and finds the markers of the transaction before still on their way, waits so
+/// long before it is refused (`add.partitions.to.txn.retry.backoff.max.ms`).
+pub(crate) const IMPLICIT: Duration = Duration::from_millis(100);
 /// Between two tries to write what the disk has refused.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -175,7 +174,7 @@ impl Transactions {
         Ok(appended)
     }
 
-    /// `InitProducerId`.
+    /// `InitProducerId`. `CONCURRENT_TRANSACTIONS` while what was open before is being ended: the client asks again.
     pub(crate) async fn init(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -190,20 +189,8 @@ impl Transactions {
         if !(1..=TIMEOUT_MAX_MS).contains(&timeout_ms) {
             return Err(Code::InvalidTransactionTimeout);
         }
-        let patience = Instant::now() + PATIENCE_INIT;
-        loop {
-            let ended = self.ended.notified();
-            tokio::pin!(ended);
-            // Whatever ends from here on is noticed.
-            ended.as_mut().enable();
-            match self.init_now(id, timeout_ms, expected) {
-                Ok((identity, appended)) => return settled(&appended).await.map(|()| identity),
-                Err(Code::ConcurrentTransactions) => {
-                    timeout_at(patience, ended).await.map_err(|_| Code::ConcurrentTransactions)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let (identity, appended) = self.init_now(id, timeout_ms, expected)?;
+        settled(&appended).await.map(|()| identity)
     }
 
     fn init_now(
@@ -235,18 +222,20 @@ impl Transactions {
         }
     }
 
-    /// `AddPartitionsToTxn`, `AddOffsetsToTxn`, and what a write adds by itself.
+    /// `AddPartitionsToTxn`, `AddOffsetsToTxn`, and what a write adds by itself, which waits [`IMPLICIT`] for the end of the
+    /// transaction before.
     pub(crate) async fn add(
         &self,
         id: &str,
         identity: Identity,
         parts: &[Part],
         protocol: Protocol,
+        patience: Duration,
     ) -> Result<(), Code> {
         if id.is_empty() {
             return Err(Code::InvalidRequest);
         }
-        let patience = Instant::now() + PATIENCE;
+        let patience = Instant::now() + patience;
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);

@@ -20,7 +20,8 @@ macro_rules! requests {
             $(
                 let key = <m::$name as Request>::KEY;
                 let (_, min, max) = *offered.iter().find(|(offered, ..)| *offered == key).expect(stringify!($name));
-                for version in min..=max {
+                // Produce is said to be served from 0 on, and is from 3 on.
+                for version in if key == 0 { 3 } else { min }..=max {
                     let ($version, $id) = (version, id);
                     let _ = ($version, $id);
                     let mut wire = server.wire().await;

@@ -22,27 +22,28 @@ pub struct Oldest {
     _zookeeper: Server,
 }
 
-fn install() -> Result<PathBuf> {
-    once(&format!("kafka-{OLDEST_VERSION}"), |into| {
-        fs::write(into.join("pom.xml"), PROJECT)?;
-        fs::write(into.join("log4j2.properties"), LOGGING)?;
-        run(Command::new("mvn")
-            .args(["-B", "-q", "-f"])
-            .arg(into.join("pom.xml"))
-            .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-            // The project brings another backend for logging.
-            .arg("-DexcludeArtifactIds=slf4j-log4j12,log4j")
-            .arg(format!("-Dv={OLDEST_VERSION}"))
-            .arg(format!("-DoutputDirectory={}", into.join("libs").display())))
-        .map(drop)
-    })
-}
-
 impl Oldest {
+    /// Downloads it.
+    pub fn install() -> Result<PathBuf> {
+        once(&format!("kafka-{OLDEST_VERSION}"), |into| {
+            fs::write(into.join("pom.xml"), PROJECT)?;
+            fs::write(into.join("log4j2.properties"), LOGGING)?;
+            run(Command::new("mvn")
+                .args(["-B", "-q", "-f"])
+                .arg(into.join("pom.xml"))
+                .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+                // The project brings another backend for logging.
+                .arg("-DexcludeArtifactIds=slf4j-log4j12,log4j")
+                .arg(format!("-Dv={OLDEST_VERSION}"))
+                .arg(format!("-DoutputDirectory={}", into.join("libs").display())))
+            .map(drop)
+        })
+    }
+
     /// Starts both; returns when the broker takes connections.
     pub fn start() -> Result<Self> {
         sweep()?;
-        let home = install()?;
+        let home = Self::install()?;
         let (port, keeper) = (free_port()?, free_port()?);
         let folder = cache()?.join(format!("broker-{}-{port}", std::process::id()));
         fs::create_dir_all(&folder)?;

@@ -8,6 +8,7 @@ use super::wire::text;
 use super::{Cluster, PARTITIONS, Plant, TOPIC_ID};
 use acme_kafka::kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use acme_kafka::kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -81,10 +82,10 @@ impl Epochs {
             }
         }
         for partition in 0..PARTITIONS {
-            if !target.contains_key(&partition) {
+            if let Entry::Vacant(free) = target.entry(partition) {
                 let (owner, count) = counts.iter_mut().min_by_key(|(_, count)| **count).expect("a member");
                 *count += 1;
-                target.insert(partition, (*owner).to_owned());
+                free.insert((*owner).to_owned());
             }
         }
         self.target = target;

@@ -208,6 +208,8 @@ pub(crate) fn for_version(mut answer: JoinGroupResponse, version: i16) -> JoinGr
         answer.protocol_type = None;
         // Until version 6 the name may not be null.
         answer.protocol_name = Some(answer.protocol_name.unwrap_or_default());
+    } else if answer.error_code != 0 {
+        answer.protocol_name = None;
     }
     answer
 }

@@ -49,7 +49,7 @@ impl Beat {
         match self.epoch {
             _ if empty(&self.instance_id) => invalid("InstanceId can't be empty."),
             _ if empty(&self.rack_id) => invalid("RackId can't be empty."),
-            LEAVES | LEAVES_FOR_NOW | 1.. if self.member_id.is_empty() => invalid("MemberId can't be empty."),
+            LEAVES | LEAVES_FOR_NOW | 0.. if self.member_id.is_empty() => invalid("MemberId can't be empty."),
             LEAVES_FOR_NOW if self.instance_id.is_none() => invalid("InstanceId can't be null."),
             0 if self.rebalance_timeout_ms == -1 => {
                 invalid("RebalanceTimeoutMs must be provided in first request.")
