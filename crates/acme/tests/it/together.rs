@@ -24,7 +24,8 @@ fn running(place: &Place) -> Vec<String> {
     let status = place.acme_ok(&["status", "--output", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
     let all = status.as_array().expect("a list").iter();
-    all.map(|it| format!("{} {}", it["name"].as_str().unwrap(), it["status"].as_str().unwrap())).collect()
+    all.map(|it| format!("{} {}", it["name"].as_str().expect("text"), it["status"].as_str().expect("text")))
+        .collect()
 }
 
 fn alive(child: &mut Child) -> bool {
