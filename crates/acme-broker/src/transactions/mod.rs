@@ -321,15 +321,19 @@ impl Transactions {
         commit: bool,
         protocol: Protocol,
     ) -> Result<Identity, Code> {
-        let parts: Vec<Part> = {
-            let mut table = self.table();
-            let slot = table.get_mut(&id).ok_or(Code::InvalidProducerIdMapping)?;
-            match self.decide(slot, identity, commit, protocol)? {
-                End::Again(identity) => return Ok(identity),
-                End::Prepare(next) => {
-                    slot.ending = true;
-                    next.partitions.into_iter().collect()
+        let patience = Instant::now() + PATIENCE;
+        let parts = loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            match self.begin_end(&id, identity, commit, protocol) {
+                Ok(Ok(parts)) => break parts,
+                Ok(Err(identity)) => return Ok(identity),
+                // The markers of the transaction before are on their way.
+                Err(Code::ConcurrentTransactions) => {
+                    timeout_at(patience, ended).await.map_err(|_| Code::ConcurrentTransactions)?;
                 }
+                Err(error) => return Err(error),
             }
         };
         let synced = if commit { self.synced(&parts).await } else { Ok(()) };
@@ -347,6 +351,25 @@ impl Transactions {
         let outcome = settled(&appended).await;
         tokio::spawn(Arc::clone(&self).finish(id, Some(appended)));
         outcome.map(|()| told)
+    }
+
+    /// The partitions of the transaction that is to end from here on; or the identity, where it has ended before.
+    fn begin_end(
+        &self,
+        id: &str,
+        identity: Identity,
+        commit: bool,
+        protocol: Protocol,
+    ) -> Result<Result<Vec<Part>, Identity>, Code> {
+        let mut table = self.table();
+        let slot = table.get_mut(id).ok_or(Code::InvalidProducerIdMapping)?;
+        Ok(match self.decide(slot, identity, commit, protocol)? {
+            End::Again(identity) => Err(identity),
+            End::Prepare(next) => {
+                slot.ending = true;
+                Ok(next.partitions.into_iter().collect())
+            }
+        })
     }
 
     fn decide(&self, slot: &Slot, identity: Identity, commit: bool, protocol: Protocol) -> Result<End, Code> {

@@ -277,6 +277,10 @@ impl Transaction {
         if self.producer_id != id && !overflowed {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
+        if raised && self.phase.is_prepared() && epoch == self.epoch {
+            // The end of the next transaction, which may come as soon as this one is decided. Kafka says PRODUCER_FENCED here.
+            return Err(ResponseError::ConcurrentTransactions);
+        }
         if !valid {
             return Err(ResponseError::ProducerFenced);
         }

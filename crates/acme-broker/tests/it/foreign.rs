@@ -3,6 +3,8 @@
 //! Which of them pass stands in `compat/`. What stands there for our broker must pass; a run prints how many of the names that
 //! pass on Apache Kafka pass here.
 
+#![expect(clippy::print_stdout, reason = "how much of a suite passes is for a person")]
+
 use crate::support::Server;
 use acme_broker::Options;
 use acme_lab::foreign::{self, End, Entry, List, Suite, Verdict, franz, librdkafka};
@@ -18,8 +20,8 @@ const CONSUMER: &str = "consumer/";
 
 /// A broker for a suite.
 enum Peer {
-    Acme(Server),
-    Kafka(Kafka),
+    Acme(Box<Server>),
+    Kafka(Box<Kafka>),
 }
 
 impl Peer {
@@ -30,13 +32,13 @@ impl Peer {
                 let options = Kafka::options().set("num.partitions", 4);
                 options.set("auto.create.topics.enable", auto_create_topics).start().unwrap()
             };
-            return Self::Kafka(tokio::task::spawn_blocking(start).await.unwrap());
+            return Self::Kafka(Box::new(tokio::task::spawn_blocking(start).await.unwrap()));
         }
         let change = |options: &mut Options| {
             options.partitions = 4;
             options.auto_create_topics = auto_create_topics;
         };
-        Self::Acme(Server::with(change).await)
+        Self::Acme(Box::new(Server::with(change).await))
     }
 
     fn bootstrap(&self) -> String {
