@@ -33,6 +33,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// A write that adds its partition by itself, and finds the markers of the transaction before still on their way, waits so
 /// long before it is refused (`add.partitions.to.txn.retry.backoff.max.ms`).
 pub(crate) const IMPLICIT: Duration = Duration::from_millis(100);
+/// An `EndTxn` that finds the markers of the transaction before still on their way waits so long before it is refused.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Between two tries to write what the disk has refused.
 const RETRY: Duration = Duration::from_millis(250);
 
