@@ -47,7 +47,7 @@ impl Producer {
         let now = self.client.world().now();
         let mut until = now + Duration::from_secs(1);
         for (_, queue) in &self.parts {
-            if let Some(open) = &queue.open {
+            if let Some(open) = queue.open.as_ref().filter(|_| !queue.has_waiting()) {
                 until = until.min(open.since + self.options.linger);
             }
             // A pause that is over keeps nothing back: what waits then waits for an answer.
@@ -66,7 +66,9 @@ impl Producer {
     fn seal_lingering(&mut self) -> Result<()> {
         let now = self.client.world().now();
         for at in 0..self.parts.len() {
-            let open = self.parts[at].1.open.as_ref();
+            let queue = &self.parts[at].1;
+            // Behind one that cannot be sent yet a batch would only wait: it may as well grow.
+            let open = queue.open.as_ref().filter(|_| !queue.has_waiting());
             if open.is_some_and(|open| open.since + self.options.linger <= now) {
                 self.seal(Target(at))?;
             }
