@@ -62,13 +62,12 @@ static SOURCE_SPEC: Spec = Spec {
             Kind::Text,
             "The consumer group, which keeps the committed offsets; default: `acme-` and the pipeline's name.",
         ),
-        Field::defaulted(
+        Field::optional(
             "start_offset",
             Kind::Text,
-            "latest",
             "Where reading begins when the group has no offsets: `earliest`, `latest`, a time such as `2026-01-01T00:00:00Z`, or \
              an offset, for all partitions or for each as in `0:42,1:300`. It counts once; partitions that appear later begin at \
-             their beginning.",
+             their beginning. By default `latest`, and in `mode: batch`, which ends there, `earliest`.",
         ),
         FORMAT,
         CSV,

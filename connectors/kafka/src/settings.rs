@@ -5,7 +5,7 @@ use acme_connect::{Context, csv};
 use acme_formats::csv::Dialect;
 use acme_kafka::group::{Assignor, MemberOptions, Protocol, Subscription};
 use acme_kafka::properties::{ConsumerSettings, Fault, ProducerSettings, Properties, Settings};
-use acme_kafka::world::Local;
+use acme_kafka::world::{LOCAL, Local};
 use acme_kafka::{Client, Error, FetchOptions, World};
 use acme_types::{Config, Diagnostic, Place, ValueKind, codes};
 use std::sync::Arc;
@@ -13,9 +13,6 @@ use std::time::Duration;
 
 /// How long it is waited for a cluster before anything runs, unless `default.api.timeout.ms` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Stands where the client wants an address; nobody looks it up.
-const LOCAL: &str = "local:9092";
 
 /// What the value of a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]

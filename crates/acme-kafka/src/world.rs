@@ -37,6 +37,9 @@ pub trait Simulation: Send + Sync + fmt::Debug {
     fn chance(&self) -> u64;
 }
 
+/// Stands where a client wants an address and has a [`Local`] world: nobody looks it up.
+pub const LOCAL: &str = "local:9092";
+
 /// The real clock and, instead of the network, something else that connections come from: a broker of this process.
 pub struct Local<F>(pub F);
 

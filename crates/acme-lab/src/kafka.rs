@@ -1,10 +1,13 @@
 //! Apache Kafka: one node or several, its command-line tools, and `kcat`.
 //!
-//! The jars are the released ones; ZooKeeper is not used. Every node is broker and controller at once, so that of three
+//! The jars are the released ones; only the oldest version has a ZooKeeper. Every node is broker and controller at once, so that of three
 //! nodes one may be killed.
 
 mod node;
+mod oldest;
 mod settings;
+
+pub use oldest::{OLDEST_VERSION, Oldest};
 
 use crate::elasticsearch::java_old;
 use crate::process::once;

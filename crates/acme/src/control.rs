@@ -1,6 +1,6 @@
 //! The private socket of a run: through it `status` and `stop` find what runs on this machine.
 //!
-//! One socket for each process, in a directory that only its user may enter. A request is a line with a word, the answer a
+//! One socket for each run, in a directory that only its user may enter. A request is a line with a word, the answer a
 //! line of JSON.
 
 use crate::progress::seconds_left;
@@ -15,11 +15,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// How long a run may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -184,17 +186,21 @@ fn directory() -> PathBuf {
 }
 
 /// The open socket; its file goes with it.
-pub(crate) struct Socket(PathBuf);
+pub(crate) struct Socket {
+    path: PathBuf,
+    /// What answers on it.
+    tasks: JoinSet<()>,
+}
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Opens the socket and answers on it as long as the runtime lives.
+/// Opens the socket and answers on it as long as it is kept.
 pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
-    let (listener, socket) = listen(&directory()).map_err(|error| {
+    let (listener, mut socket) = listen(&directory()).map_err(|error| {
         let fault = disk_fault("open the control socket", &error);
         match error.kind() {
             // The path is too long for a socket, or cannot be written.
@@ -206,8 +212,8 @@ pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
     })?;
     let monitor = Arc::new(monitor);
     let sampled = monitor.clone();
-    tokio::spawn(async move { sampled.sample().await });
-    tokio::spawn(async move {
+    socket.tasks.spawn(async move { sampled.sample().await });
+    socket.tasks.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let monitor = monitor.clone();
             tokio::spawn(async move { answer(stream, &monitor).await });
@@ -220,13 +226,15 @@ pub(crate) fn serve(monitor: Monitor) -> Result<Socket, Diagnostic> {
 fn listen(directory: &Path) -> std::io::Result<(UnixListener, Socket)> {
     fs::create_dir_all(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    let made = directory.join(format!("{}.new", std::process::id()));
+    static RUNS: AtomicU32 = AtomicU32::new(1);
+    let number = RUNS.fetch_add(1, Ordering::Relaxed);
+    let made = directory.join(format!("{}-{number}.new", std::process::id()));
     // Left by a process of the same id that was killed.
     let _ = fs::remove_file(&made);
     let listener = UnixListener::bind(&made)?;
     let path = made.with_extension("sock");
     fs::rename(&made, &path)?;
-    Ok((listener, Socket(path)))
+    Ok((listener, Socket { path, tasks: JoinSet::new() }))
 }
 
 async fn answer(stream: tokio::net::UnixStream, monitor: &Monitor) {
@@ -309,7 +317,7 @@ mod tests {
             for _ in 0..2000 {
                 let (_listener, socket) = listen(directory.path()).expect("it listens");
                 std::thread::yield_now();
-                assert!(socket.0.exists(), "the socket of a living run was removed");
+                assert!(socket.path.exists(), "the socket of a living run was removed");
             }
             drop(looks);
         });

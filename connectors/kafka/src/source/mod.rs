@@ -56,7 +56,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         memory,
         group: Group::new(&name, &topics, &cluster),
         topics,
-        start: Start::of(config)?,
+        start: Start::of(config, context.batch_mode)?,
         start_at: config.place("start_offset").clone(),
         group_at: config.place("group_id").clone(),
         item: context.item.clone(),

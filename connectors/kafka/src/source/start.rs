@@ -19,8 +19,9 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    pub(crate) fn of(config: &Config) -> Result<Self, Diagnostic> {
-        let text = config.text("start_offset").map_or("latest", |text| text.trim());
+    pub(crate) fn of(config: &Config, is_batch: bool) -> Result<Self, Diagnostic> {
+        let usual = if is_batch { "earliest" } else { "latest" };
+        let text = config.text("start_offset").map_or(usual, |text| text.trim());
         Self::parse(text).ok_or_else(|| {
             let message = format!("\"{text}\" is no start offset");
             let help = "write `earliest`, `latest`, a time such as `2026-01-01T00:00:00Z`, an offset such as `42`, or one for each \

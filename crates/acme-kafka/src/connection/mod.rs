@@ -124,10 +124,7 @@ impl Connection {
     pub fn version<R: Request>(&self) -> Result<i16> {
         self.versions.of::<R>().ok_or_else(|| Error::Unsupported {
             broker: self.shared.address.clone(),
-            what: format!(
-                "{} in a version that this client speaks (brokers from 2.8 on do)",
-                api_name(R::KEY)
-            ),
+            what: format!("{} in a version that this client speaks: the broker is too old", api_name(R::KEY)),
         })
     }
 

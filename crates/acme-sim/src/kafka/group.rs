@@ -1,5 +1,7 @@
-//! Coordinators, and the offsets of the one group. It has no members.
+//! Coordinators, and the offsets of the one group.
 
+use super::classic::Classic;
+use super::epochs::Epochs;
 use super::wire::text;
 use super::{Cluster, Plant, TOPIC, index};
 use acme_kafka::kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -32,6 +34,24 @@ pub(super) struct Group {
     pub(super) committed: BTreeMap<i32, Committed>,
     /// Offsets in open transactions, by producer.
     pending: BTreeMap<i64, BTreeMap<i32, Committed>>,
+    pub(super) classic: Classic,
+    pub(super) epochs: Epochs,
+    /// How often it has changed its coordinator: whoever waits then waits in vain.
+    pub(super) moves: u64,
+    commits: Vec<Commit>,
+}
+
+/// A commit that the coordinator took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: i32,
+    /// The position.
+    pub offset: i64,
+    /// The committer's note.
+    pub note: String,
+    /// The committer, empty if it was no member.
+    pub member: String,
 }
 
 impl Group {
@@ -40,6 +60,25 @@ impl Group {
         let pending = self.pending.remove(&producer).unwrap_or_default();
         if commits {
             self.committed.extend(pending);
+        }
+    }
+
+    /// Another broker coordinates, or the same one after its death.
+    pub(super) fn load(&mut self, broker: i32, now: Duration, until: Duration) {
+        (self.coordinator, self.loads_until) = (broker, until);
+        self.moves += 1;
+        self.classic.load(now);
+        self.epochs.load(now);
+    }
+
+    /// Whether somebody may commit: a member of the present generation, or anybody while there is no member.
+    fn may_commit(&mut self, request: &OffsetCommitRequest, now: Duration, plant: Plant) -> i16 {
+        let (id, generation) = (request.member_id.as_str(), request.generation_id_or_member_epoch);
+        match (self.classic.is_empty(), self.epochs.is_empty()) {
+            (false, _) => self.classic.may_commit(id, generation, now, plant),
+            (_, false) => self.epochs.may_commit(id, generation, now, plant),
+            _ if generation < 0 || plant == Plant::NoGenerations => 0,
+            _ => 25,
         }
     }
 }
@@ -62,7 +101,7 @@ impl Cluster {
     }
 
     /// Whether the broker coordinates the group, and is ready to.
-    fn group_ready(&self, broker: i32) -> i16 {
+    pub(super) fn group_ready(&self, broker: i32) -> i16 {
         let now = self.time.elapsed();
         let state = self.lock();
         match state.group.coordinator {
@@ -73,16 +112,22 @@ impl Cluster {
     }
 
     pub(super) fn offset_commit(&self, broker: i32, request: OffsetCommitRequest) -> OffsetCommitResponse {
-        let code = self.group_ready(broker);
+        let mut code = self.group_ready(broker);
+        let (now, plant) = (self.time.elapsed(), self.options.plant);
         let mut state = self.lock();
+        if code == 0 {
+            code = state.group.may_commit(&request, now, plant);
+        }
         let mut topics = Vec::new();
         for topic in request.topics {
             let mut partitions = Vec::new();
             for one in topic.partitions {
                 if code == 0 {
                     let note = one.committed_metadata.map(|note| note.to_string()).unwrap_or_default();
-                    let committed = (one.committed_offset, one.committed_leader_epoch, note);
-                    state.group.committed.insert(one.partition_index, committed);
+                    let (partition, offset) = (one.partition_index, one.committed_offset);
+                    let member = request.member_id.to_string();
+                    state.group.commits.push(Commit { partition, offset, note: note.clone(), member });
+                    state.group.committed.insert(partition, (offset, one.committed_leader_epoch, note));
                 }
                 let answer =
                     OffsetCommitResponsePartition::default().with_partition_index(one.partition_index);
@@ -167,6 +212,11 @@ impl Cluster {
             );
         }
         TxnOffsetCommitResponse::default().with_topics(topics)
+    }
+
+    /// All commits of offsets that were taken, in their order; those of transactions are not among them.
+    pub fn commits(&self) -> Vec<Commit> {
+        self.lock().group.commits.clone()
     }
 
     /// Where the true log of a partition leads, for markers.

@@ -10,6 +10,8 @@
 //! ```
 
 mod broker;
+mod classic;
+mod epochs;
 mod fetch;
 mod group;
 mod log;
@@ -18,6 +20,7 @@ mod time;
 mod transaction;
 mod wire;
 
+pub use group::Commit;
 pub use log::Batch;
 pub use network::Faults;
 pub use time::{Sleep, Time, run};
@@ -61,6 +64,10 @@ pub enum Plant {
     TornEnd,
     /// Offsets of aborted transactions count.
     AbortedOffsets,
+    /// Whoever commits is not asked for its generation.
+    NoGenerations,
+    /// A partition moves though its holder has not let go of it.
+    EarlyMove,
 }
 
 /// What kind of cluster it is.
@@ -140,6 +147,8 @@ struct State {
     counts: BTreeMap<&'static str, u64>,
     undisturbed: bool,
     calm: bool,
+    /// Clients whose network is gone until then, by their names.
+    cut_off: BTreeMap<String, Duration>,
 }
 
 /// A cluster and the network in front of it.
@@ -184,6 +193,7 @@ impl Cluster {
             counts: BTreeMap::new(),
             undisturbed: false,
             calm: false,
+            cut_off: BTreeMap::new(),
         };
         Arc::new(Self { time: time.clone(), options, state: Mutex::new(state) })
     }
@@ -195,6 +205,12 @@ impl Cluster {
     /// How a client reaches it; impatient, so that it gives up and tries again often.
     #[must_use]
     pub fn config(self: &Arc<Self>) -> Config {
+        self.config_of("acme")
+    }
+
+    /// The same for a client of this name, which [`Self::cut_off`] knows it by.
+    #[must_use]
+    pub fn config_of(self: &Arc<Self>, client: &str) -> Config {
         let mut config = Config::new((0..BROKERS).map(|broker| format!("broker{broker}:9092")));
         config.request_timeout = Duration::from_secs(1);
         config.operation_timeout = Duration::from_secs(10);
@@ -202,13 +218,20 @@ impl Cluster {
         config.retry_backoff = Duration::from_millis(20);
         config.retry_backoff_max = Duration::from_millis(200);
         config.metadata_max_age = Duration::from_secs(3);
-        config.world = World::Simulated(Arc::new(network::Network(self.clone())));
+        client.clone_into(&mut config.client_id);
+        config.world = World::Simulated(Arc::new(network::Network::new(self, client)));
         config
     }
 
     /// What goes wrong from now on.
     pub fn faults(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    /// For so long, or for ever, nothing reaches a client and nothing comes from it; what was under way is lost.
+    pub fn cut_off(&self, client: &str, time: Option<Duration>) {
+        let until = time.map_or(Duration::MAX, |time| self.time.elapsed() + time);
+        self.lock().cut_off.insert(client.to_owned(), until);
     }
 
     /// True once nothing goes wrong any more and nobody writes.

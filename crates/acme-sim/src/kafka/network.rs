@@ -24,19 +24,32 @@ pub struct Faults {
     pub move_ms: u64,
 }
 
-/// AddPartitionsToTxn, AddOffsetsToTxn, EndTxn and TxnOffsetCommit.
-const TRANSACTIONAL: [u8; 4] = [24, 25, 26, 28];
+const OF_MEMBERS: [u8; 2] = [8, 68];
 
 /// The way to a cluster, as a client sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Network(pub(super) Arc<Cluster>);
+pub(super) struct Network {
+    cluster: Arc<Cluster>,
+    client: Arc<str>,
+}
+
+impl Network {
+    pub(super) fn new(cluster: &Arc<Cluster>, client: &str) -> Self {
+        Self { cluster: cluster.clone(), client: client.into() }
+    }
+}
 
 impl Simulation for Network {
     fn dial(&self, host: &str, _: u16) -> Later<io::Result<Box<dyn Stream>>> {
         let broker = host.trim_start_matches("broker").parse().unwrap_or(-1);
-        let cluster = self.0.clone();
+        let (cluster, client) = (self.cluster.clone(), self.client.clone());
         Box::pin(async move {
             cluster.time.sleep_ms(1 + cluster.time.below(3)).await;
+            if cluster.is_cut_off(&client) {
+                // As a network does that loses everything: nobody says no.
+                cluster.time.sleep_ms(1_000).await;
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
             let life = {
                 let state = cluster.lock();
                 if !(0..BROKERS).contains(&broker) || state.down.contains(&broker) {
@@ -45,21 +58,21 @@ impl Simulation for Network {
                 state.lives[index(broker)]
             };
             let (ours, theirs) = tokio::io::duplex(1 << 20);
-            tokio::spawn(cluster.clone().serve(broker, life, theirs));
+            tokio::spawn(cluster.clone().serve(client, broker, life, theirs));
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
     }
 
     fn now(&self) -> Instant {
-        self.0.time.now()
+        self.cluster.time.now()
     }
 
     fn sleep_until(&self, at: Instant) -> Later<()> {
-        Box::pin(self.0.time.sleep_until(at))
+        Box::pin(self.cluster.time.sleep_until(at))
     }
 
     fn chance(&self) -> u64 {
-        self.0.time.bits()
+        self.cluster.time.bits()
     }
 }
 
@@ -68,33 +81,43 @@ impl Cluster {
         self.lock().lives[index(broker)] == life
     }
 
+    fn is_cut_off(&self, client: &str) -> bool {
+        let now = self.time.elapsed();
+        self.lock().cut_off.get(client).is_some_and(|until| now < *until)
+    }
+
     /// One connection, served one request after the other. What the client has sent takes effect though it be gone.
-    async fn serve(self: Arc<Self>, broker: i32, life: u64, mut stream: DuplexStream) {
+    async fn serve(self: Arc<Self>, client: Arc<str>, broker: i32, life: u64, mut stream: DuplexStream) {
+        let mut was_late = false;
         while let Ok(length) = stream.read_i32().await {
             let mut frame = vec![0; usize::try_from(length).expect("the client sends lengths")];
             if stream.read_exact(&mut frame).await.is_err() {
                 return;
             }
             let mut faults = self.lock().faults;
-            if !self.options.implicit && TRANSACTIONAL.contains(&frame[1]) {
-                // Before KIP-890 a late request of a transaction takes effect in the next one.
+            if OF_MEMBERS.contains(&frame[1]) {
+                // Late, a commit moves the offset back behind the member's next one, and what a member of KIP-848 says of
+                // its partitions confirms a revocation of which it knows nothing: Kafka tells neither from a timely one.
                 faults.late = 0;
+                if was_late {
+                    return self.count("cut before");
+                }
             }
-            self.pause(faults).await;
-            if !self.is_alive(broker, life) {
+            was_late |= self.pause(faults).await;
+            if !self.is_alive(broker, life) || self.is_cut_off(&client) {
                 return;
             }
             if self.time.one_in(faults.cut_before) {
                 return self.count("cut before");
             }
             let Some(answer) = wire::handle(&self, broker, frame.into()).await else { return };
-            if !self.is_alive(broker, life) {
+            if !self.is_alive(broker, life) || self.is_cut_off(&client) {
                 return;
             }
             if self.time.one_in(faults.cut_after) {
                 return self.count("cut after");
             }
-            self.pause(faults).await;
+            was_late |= self.pause(faults).await;
             if !self.is_alive(broker, life)
                 || (send(&mut stream, answer).await.is_err() && self.time.one_in(2))
             {
@@ -103,8 +126,10 @@ impl Cluster {
         }
     }
 
-    async fn pause(&self, faults: Faults) {
-        if self.time.one_in(faults.late) {
+    /// Lets a while pass; true if it was a long one.
+    async fn pause(&self, faults: Faults) -> bool {
+        let is_late = self.time.one_in(faults.late);
+        if is_late {
             self.count("late");
             self.time.sleep_ms(900 + self.time.below(6_000)).await;
         } else if self.time.one_in(8) {
@@ -112,6 +137,7 @@ impl Cluster {
         } else {
             self.time.sleep(Duration::from_micros(100 + self.time.below(3_000))).await;
         }
+        is_late
     }
 
     /// Moves leaders, coordinators and brokers for so long; then all come back and know everything.
@@ -193,7 +219,8 @@ impl Cluster {
             return;
         }
         if self.time.one_in(2) {
-            (state.group.coordinator, state.group.loads_until) = (broker, until);
+            let now = self.time.elapsed();
+            state.group.load(broker, now, until);
         } else {
             (state.transactions.coordinator, state.transactions.loads_until) = (broker, until);
         }
@@ -211,6 +238,10 @@ impl Cluster {
             }
             state.down.insert(broker);
             state.lives[index(broker)] += 1;
+            if state.group.coordinator == broker {
+                let now = self.time.elapsed();
+                state.group.load(broker, now, now);
+            }
         }
         self.count("broker died");
         let cluster = self.clone();

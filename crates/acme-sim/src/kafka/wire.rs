@@ -4,9 +4,10 @@ use super::Cluster;
 use acme_kafka::kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
 use acme_kafka::kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest, ApiVersionsResponse,
-    EndTxnRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    RequestHeader, TxnOffsetCommitRequest,
+    ConsumerGroupHeartbeatRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader,
+    SyncGroupRequest, TxnOffsetCommitRequest,
 };
 use acme_kafka::kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -35,6 +36,11 @@ fn known(cluster: &Cluster) -> Vec<(ApiKey, i16, i16)> {
         (ApiKey::AddOffsetsToTxn, 3, 3),
         (ApiKey::TxnOffsetCommit, 3, newer(4, 5)),
         (ApiKey::EndTxn, 3, newer(4, 5)),
+        (ApiKey::JoinGroup, 5, newer(7, 9)),
+        (ApiKey::SyncGroup, 5, 5),
+        (ApiKey::Heartbeat, 4, 4),
+        (ApiKey::LeaveGroup, 4, newer(4, 5)),
+        (ApiKey::ConsumerGroupHeartbeat, 0, newer(0, 1)),
     ]
 }
 
@@ -83,6 +89,16 @@ pub(super) async fn handle(cluster: &Arc<Cluster>, broker: i32, mut frame: Bytes
             let request = question.read::<OffsetForLeaderEpochRequest>();
             question.answer::<OffsetForLeaderEpochRequest>(&cluster.epochs(broker, request))
         }
+        _ => match of_group(cluster, broker, key, &question).await {
+            Some(answer) => answer,
+            None => transactional(cluster, broker, key, &question),
+        },
+    })
+}
+
+/// What a coordinator makes of a request about the group; `None` if it is about something else.
+async fn of_group(cluster: &Arc<Cluster>, broker: i32, key: ApiKey, question: &Question) -> Option<Bytes> {
+    Some(match key {
         ApiKey::FindCoordinator => {
             let request = question.read::<FindCoordinatorRequest>();
             question.answer::<FindCoordinatorRequest>(&cluster.find_coordinator(request))
@@ -93,9 +109,29 @@ pub(super) async fn handle(cluster: &Arc<Cluster>, broker: i32, mut frame: Bytes
         }
         ApiKey::OffsetFetch => {
             let request = question.read::<OffsetFetchRequest>();
-            question.answer::<OffsetFetchRequest>(&cluster.offset_fetch(broker, request, version))
+            question.answer::<OffsetFetchRequest>(&cluster.offset_fetch(broker, request, question.version))
         }
-        _ => transactional(cluster, broker, key, &question),
+        ApiKey::JoinGroup => {
+            let request = question.read::<JoinGroupRequest>();
+            question.answer::<JoinGroupRequest>(&cluster.join_group(broker, request).await)
+        }
+        ApiKey::SyncGroup => {
+            let request = question.read::<SyncGroupRequest>();
+            question.answer::<SyncGroupRequest>(&cluster.sync_group(broker, request).await)
+        }
+        ApiKey::Heartbeat => {
+            let request = question.read::<HeartbeatRequest>();
+            question.answer::<HeartbeatRequest>(&cluster.heartbeat(broker, &request))
+        }
+        ApiKey::LeaveGroup => {
+            let request = question.read::<LeaveGroupRequest>();
+            question.answer::<LeaveGroupRequest>(&cluster.leave_group(broker, &request))
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let request = question.read::<ConsumerGroupHeartbeatRequest>();
+            question.answer::<ConsumerGroupHeartbeatRequest>(&cluster.group_heartbeat(broker, &request))
+        }
+        _ => return None,
     })
 }
 

@@ -25,7 +25,7 @@ pub(crate) mod transactions;
 
 use crate::log;
 use acme_kafka::properties::{Properties, Settings};
-use acme_kafka::world::Local;
+use acme_kafka::world::{LOCAL, Local};
 use acme_kafka::{Client, Config, World};
 use clap::Args;
 use failure::Failure;
@@ -35,9 +35,6 @@ use std::time::Duration;
 /// How long a cluster may be looked for, and one operation may take with its repetitions, unless properties say
 /// otherwise: somebody waits for it.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Stands in the place of servers for the log of this machine.
-const OWN_LOG: &str = "local:9092";
 
 /// Where the cluster is and how to log in.
 #[derive(Args, Clone, Debug)]
@@ -75,7 +72,7 @@ impl Cluster {
     /// The same, or the log of this machine where no cluster is named.
     pub(crate) fn or_own_log(&self) -> Self {
         let is_named = self.bootstrap_server.is_some() || self.command_config.is_some();
-        let servers = self.bootstrap_server.clone().or_else(|| (!is_named).then(|| OWN_LOG.to_owned()));
+        let servers = self.bootstrap_server.clone().or_else(|| (!is_named).then(|| LOCAL.to_owned()));
         Self { bootstrap_server: servers, ..self.clone() }
     }
 
@@ -113,7 +110,7 @@ pub(crate) async fn connect(properties: &Properties, client_id: &str) -> Result<
     let config = Config {
         client_id: if named { settings.client.client_id.clone() } else { client_id.to_owned() },
         operation_timeout: if patient { settings.client.operation_timeout } else { PATIENCE },
-        world: if settings.client.bootstrap == [OWN_LOG] {
+        world: if settings.client.bootstrap == [LOCAL] {
             let log = log::own(false);
             World::Simulated(Arc::new(Local(move || log.dial())))
         } else {

@@ -77,6 +77,17 @@ fn events_go_through_topics_into_a_topic_and_a_file_without_any_server() {
 }
 
 #[test]
+fn the_log_of_this_machine_wants_no_login_and_says_so() {
+    let place = Place::new();
+    let secured = "key: order_id, properties: {security.protocol: SASL_SSL, sasl.mechanism: PLAIN, \
+                   sasl.jaas.config: 'org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p\";'}";
+    place.write("fill.yaml", &FILL.replace("key: order_id", secured));
+    let said = place.acme_fails(&["validate", "fill.yaml"]);
+    assert!(said.contains("the log of this machine is reached without encryption and login"), "{said}");
+    assert!(said.contains("fill.yaml:6:") && said.contains("name the `brokers`"), "{said}");
+}
+
+#[test]
 fn who_carries_the_log_may_be_killed_and_the_others_go_on() {
     const FOLLOW: &str = "\
 name: follow

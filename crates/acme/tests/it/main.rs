@@ -33,5 +33,6 @@ mod secrets;
 mod seeing;
 mod server;
 mod signals;
+mod together;
 mod tour;
 mod unfinished;

@@ -3,11 +3,13 @@
 //! Each world comes from its seed; every failure names it. `ACME_SEED=17 cargo test --release -p acme-sim kafka` runs
 //! that one alone.
 
+mod members;
 mod reading;
 mod transactions;
 mod writing;
 
-use acme_sim::kafka::{Faults, Options, Plant, Time};
+use acme_kafka::{Client, FetchOptions, Fetched, Fetcher, Isolation, Position, TopicPartition};
+use acme_sim::kafka::{Faults, Options, PARTITIONS, Plant, TOPIC, Time};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,6 +39,22 @@ fn faults(time: &Arc<Time>) -> Faults {
         refuse: some(10, 80),
         move_ms: 60 + time.below(800),
     }
+}
+
+/// A fetcher that reads all partitions from their beginning.
+fn fetcher(client: Client, isolation: Isolation) -> Fetcher {
+    let mut fetcher = Fetcher::new(client, FetchOptions { isolation, ..FetchOptions::default() });
+    let all = (0..PARTITIONS).map(|number| (TopicPartition::new(TOPIC, number), Position::at(0)));
+    fetcher.assign(&all.collect::<Vec<_>>());
+    fetcher
+}
+
+/// Offsets and values.
+fn records(fetched: &Fetched) -> impl Iterator<Item = (i64, String)> {
+    fetched.records.iter().map(|record| {
+        let value = record.value(&fetched.buffer).unwrap_or_default();
+        (record.offset, String::from_utf8_lossy(value).into_owned())
+    })
 }
 
 /// A verdict, and a panic is one too.

@@ -1,13 +1,13 @@
 //! A fetcher while leaders move to brokers that lack records: what it has read is the log, or it says that it is not.
 
-use super::{LIMIT, Verdict, all_hold, caught, faults, options};
-use acme_kafka::{Client, Error, FetchOptions, Fetcher, Isolation, Position, TopicPartition, Uuid};
+use super::{LIMIT, Verdict, all_hold, caught, faults, fetcher, options, records};
+use acme_kafka::{Client, Error, Isolation, Position, TopicPartition, Uuid};
 use acme_sim::kafka::{Batch, Cluster, PARTITIONS, Plant, TOPIC, Time, run};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Records as they were read, and the leader epochs of those before each end.
-type Read = BTreeMap<i32, Vec<(i64, String, i32)>>;
+/// Records as they were read.
+type Read = BTreeMap<i32, Vec<(i64, String)>>;
 
 /// Writes records with numbers that never come again, while the world is disturbed and a little longer.
 async fn write(cluster: Arc<Cluster>, time: Arc<Time>) {
@@ -20,11 +20,7 @@ async fn write(cluster: Arc<Cluster>, time: Arc<Time>) {
 }
 
 async fn follow(client: Client, cluster: &Cluster, time: &Arc<Time>, until_ms: u64) -> Result<Read, String> {
-    let options = FetchOptions { isolation: Isolation::ReadUncommitted, ..FetchOptions::default() };
-    let mut fetcher = Fetcher::new(client, options);
-    let all: Vec<_> =
-        (0..PARTITIONS).map(|number| (TopicPartition::new(TOPIC, number), Position::at(0))).collect();
-    fetcher.assign(&all);
+    let mut fetcher = fetcher(client, Isolation::ReadUncommitted);
     let mut read = Read::new();
     let mut end = Box::pin(time.sleep_ms(until_ms));
     loop {
@@ -35,12 +31,7 @@ async fn follow(client: Client, cluster: &Cluster, time: &Arc<Time>, until_ms: u
         };
         let error = match next {
             Ok(fetched) => {
-                let epoch = fetched.leader_epoch;
-                let records = fetched.records.iter().map(|record| {
-                    let value = record.value(&fetched.buffer).unwrap_or_default();
-                    (record.offset, String::from_utf8_lossy(value).into_owned(), epoch)
-                });
-                read.entry(fetched.partition).or_default().extend(records);
+                read.entry(fetched.partition).or_default().extend(records(&fetched));
                 continue;
             }
             Err(error) => error,
@@ -55,8 +46,7 @@ async fn follow(client: Client, cluster: &Cluster, time: &Arc<Time>, until_ms: u
         // Whoever keeps what he read takes back what he is told is gone: here all, and reads again.
         let known = read.entry(partition).or_default();
         let log = cluster.values(partition, false);
-        let is_prefix = known.iter().zip(&log).all(|(one, other)| (one.0, &one.1) == (other.0, &other.1))
-            && known.len() <= log.len();
+        let is_prefix = known.iter().zip(&log).all(|(one, other)| one == other) && known.len() <= log.len();
         if is_prefix && known.len() > 1 && to > known[known.len() - 1].0 && cluster.is_undisturbed() {
             return Err(format!("said that partition {partition} was cut, and it was not: {error}"));
         }
@@ -76,8 +66,6 @@ fn world(seed: u64, plant: Plant) -> Verdict {
         let read = follow(client, &cluster, &time, 60_000).await?;
         for number in 0..PARTITIONS {
             let read = read.get(&number).cloned().unwrap_or_default();
-            let read: Vec<(i64, String)> =
-                read.into_iter().map(|(offset, value, _)| (offset, value)).collect();
             let log = cluster.values(number, false);
             if read != log {
                 return Err(format!("read otherwise than written in {number}: {read:?} of {log:?}"));

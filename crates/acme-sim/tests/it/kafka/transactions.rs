@@ -1,9 +1,9 @@
 //! Transactions with offsets while coordinators and leaders move: all of one is seen, or nothing.
 
-use super::{LIMIT, Verdict, all_happened, all_hold, caught, faults, options};
+use super::{LIMIT, Verdict, all_happened, all_hold, caught, faults, fetcher, options, records};
 use acme_kafka::group::{GroupMetadata, OffsetAndMetadata};
 use acme_kafka::produce::{Producer, ProducerOptions, Transactional};
-use acme_kafka::{Client, FetchOptions, Fetcher, Isolation, Position, TopicPartition};
+use acme_kafka::{Client, Isolation, TopicPartition};
 use acme_sim::kafka::{Cluster, PARTITIONS, Plant, TOPIC, Time, run};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,11 +84,7 @@ async fn read(
     cluster: &Cluster,
     time: &Arc<Time>,
 ) -> Result<BTreeMap<i32, Vec<(i64, String)>>, String> {
-    let options = FetchOptions { isolation: Isolation::ReadCommitted, ..FetchOptions::default() };
-    let mut fetcher = Fetcher::new(client, options);
-    let all: Vec<_> =
-        (0..PARTITIONS).map(|number| (TopicPartition::new(TOPIC, number), Position::at(0))).collect();
-    fetcher.assign(&all);
+    let mut fetcher = fetcher(client, Isolation::ReadCommitted);
     let mut read: BTreeMap<i32, Vec<(i64, String)>> = BTreeMap::new();
     let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
     loop {
@@ -106,11 +102,7 @@ async fn read(
         match next {
             Ok(fetched) => {
                 ends.insert(fetched.partition, fetched.next_offset);
-                let records = fetched.records.iter().map(|record| {
-                    let value = record.value(&fetched.buffer).unwrap_or_default();
-                    (record.offset, String::from_utf8_lossy(value).into_owned())
-                });
-                read.entry(fetched.partition).or_default().extend(records);
+                read.entry(fetched.partition).or_default().extend(records(&fetched));
             }
             Err(error) if error.class().is_transient() => {}
             Err(error) => return Err(format!("the fetcher failed: {error}")),

@@ -1,8 +1,8 @@
 //! One producer and one fetcher while leaders move: each record once, in order, and all of it is read.
 
-use super::{LIMIT, Verdict, all_happened, all_hold, caught, faults, options};
+use super::{LIMIT, Verdict, all_happened, all_hold, caught, faults, fetcher, options, records};
 use acme_kafka::produce::{Producer, ProducerOptions};
-use acme_kafka::{Client, Delivery, FetchOptions, Fetcher, Isolation, Position, TopicPartition};
+use acme_kafka::{Client, Delivery, Isolation, TopicPartition};
 use acme_sim::kafka::{Cluster, PARTITIONS, Plant, TOPIC, Time, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,20 +75,12 @@ async fn elapsed<T>(time: &Arc<Time>, time_ms: u64, work: impl Future<Output = T
 
 /// Reads for ever; what was read is there at any time.
 async fn read(client: Client, read: &std::sync::Mutex<BTreeMap<i32, Vec<(i64, String)>>>) -> String {
-    let options = FetchOptions { isolation: Isolation::ReadUncommitted, ..FetchOptions::default() };
-    let mut fetcher = Fetcher::new(client, options);
-    let all: Vec<_> =
-        (0..PARTITIONS).map(|number| (TopicPartition::new(TOPIC, number), Position::at(0))).collect();
-    fetcher.assign(&all);
+    let mut fetcher = fetcher(client, Isolation::ReadUncommitted);
     loop {
         match fetcher.next().await {
             Ok(fetched) => {
-                let records = fetched.records.iter().map(|record| {
-                    let value = record.value(&fetched.buffer).unwrap_or_default();
-                    (record.offset, String::from_utf8_lossy(value).into_owned())
-                });
                 let mut all = read.lock().expect("not poisoned");
-                all.entry(fetched.partition).or_default().extend(records);
+                all.entry(fetched.partition).or_default().extend(records(&fetched));
             }
             // A report that it takes long; it goes on.
             Err(error) if error.class().is_transient() => {}

@@ -4,6 +4,7 @@ mod exactly_once;
 mod faults;
 mod fencing;
 mod lost;
+mod oldest;
 mod poison;
 mod progress;
 mod records;

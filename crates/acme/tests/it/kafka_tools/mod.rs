@@ -7,6 +7,7 @@ mod groups;
 mod log_dirs;
 mod names;
 mod offsets;
+mod own;
 mod perf;
 mod producing;
 mod records;
@@ -16,14 +17,46 @@ mod transactions;
 use crate::harness::{Place, text};
 use acme_kafka::admin::NewTopic;
 use acme_kafka::{Client, Config};
-use acme_lab::kafka::Kafka;
+use acme_lab::Server;
+use acme_lab::kafka::{self, Kafka};
+use anyhow::Result;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One node for all tests that neither disturb it nor need another.
-pub static NODE: LazyLock<Kafka> = LazyLock::new(|| Kafka::start().expect("Kafka starts"));
+/// One node for all tests that neither disturb it nor need another: of Apache Kafka, or where [`own::DATA`] says so of Acme.
+pub static NODE: LazyLock<Node> = LazyLock::new(|| match std::env::var_os(own::DATA) {
+    None => Node::Kafka(Kafka::start().expect("Kafka starts")),
+    Some(data) => own::start(data.as_ref()),
+});
+
+/// Whoever answers the tools.
+pub enum Node {
+    Kafka(Kafka),
+    Acme { bootstrap: String, _server: Server },
+}
+
+impl Node {
+    pub fn bootstrap(&self) -> String {
+        match self {
+            Self::Kafka(kafka) => kafka.bootstrap(),
+            Self::Acme { bootstrap, .. } => bootstrap.clone(),
+        }
+    }
+
+    /// A command of Kafka's distribution.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<Command> {
+        kafka::tool(class, arguments, &self.bootstrap())
+    }
+
+    pub fn kcat(&self, arguments: &[&str]) -> Result<Command> {
+        kafka::install_kcat()?;
+        let mut command = Command::new("kcat");
+        command.args(["-b", &self.bootstrap()]).args(arguments);
+        Ok(command)
+    }
+}
 
 /// A name that no other test has.
 pub fn unique(prefix: &str) -> String {

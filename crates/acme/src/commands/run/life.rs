@@ -1,6 +1,6 @@
-//! `acme run FILE`: a pipeline in the foreground.
+//! One pipeline's run, from its first look at the sources to its summary.
 
-use super::{dry_run, note, print_all};
+use crate::commands::note;
 use crate::control::{self, Monitor};
 use crate::pipeline::{self, Pipeline};
 use crate::progress;
@@ -8,27 +8,16 @@ use crate::state::{self, Known, Lock, Running};
 use acme_connect::{Backoff, failpoint};
 use acme_flow::Stats;
 use acme_flow::driver::{Job, Stop, Summary, run};
+use acme_spec::Mode;
 use acme_types::{Clock, Diagnostic, codes};
-use clap::Args;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-
-#[derive(Args)]
-pub(super) struct Run {
-    /// The pipeline file.
-    file: String,
-    /// Read a few rows and show what each step makes of them; nothing is written anywhere.
-    #[arg(long)]
-    dry_run: bool,
-    /// With --dry-run: how many rows to read.
-    #[arg(long, default_value_t = 10, requires = "dry_run")]
-    limit: usize,
-}
+use tokio::task::JoinSet;
 
 /// How often the live line changes.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -41,39 +30,105 @@ const DRAIN_MAX: Duration = Duration::from_secs(7);
 const RESUMED: [&codes::Code; 3] = [&codes::SCHEMA_CHANGED, &codes::LOST_SPLITS, &codes::EPOCH_TOO_LONG];
 const CLEAR_LINE: &str = "\r\x1b[K";
 
-impl Run {
-    pub(super) fn execute(self) -> Result<(), Vec<Diagnostic>> {
-        let text = pipeline::read(&self.file)?;
-        let mut pipeline = pipeline::check(&self.file, &text)?;
-        print_all(&pipeline.warnings);
-        if self.dry_run {
-            return dry_run::show(pipeline, self.limit);
-        }
+/// A pipeline that is this process's to run.
+pub(super) struct Life {
+    file: String,
+    text: String,
+    name: String,
+    mode: &'static str,
+    pipeline: Pipeline,
+    /// What this run keeps in the state directory.
+    own: PathBuf,
+    worker: String,
+    /// What is asked of the run: by signals, by `acme stop`, by the end of another run.
+    stop: watch::Sender<Stop>,
+    /// What asks `stop`, while it runs.
+    listening: JoinSet<()>,
+    _locks: Vec<Lock>,
+}
+
+impl Life {
+    /// Takes what only one run may have.
+    pub(super) fn claim(file: String, text: String, mut pipeline: Pipeline) -> Result<Self, Diagnostic> {
         let (name, mode) = (pipeline.spec.name.clone(), pipeline.mode());
         let directory = pipeline.directory();
-        let one = |diagnostic| vec![diagnostic];
-        let (_locks, own) = match pipeline.is_shared() {
+        let (locks, own) = match pipeline.is_shared() {
             true => Lock::join(&directory, &name).map(|(locks, own)| (locks.into(), own)),
             false => Lock::take_soon(&directory, &name).map(|lock| (vec![lock], directory.clone())),
-        }
-        .map_err(one)?;
-        Known::note(&directory, &self.file, &pipeline::checkpoints(&pipeline.spec)).map_err(one)?;
-        let running = Running::begin(&own, mode).map_err(one)?;
-        let worker = state::worker(&own).map_err(one)?;
-        let result = runtime().map_err(one)?.block_on(async {
-            let (stop, asked) = watch::channel(Stop::No);
-            listen(&name, &stop).map_err(one)?;
-            let mut early = asked.clone();
-            let job = tokio::select! {
-                job = job(pipeline, &worker) => job?,
-                _ = early.wait_for(|stop| *stop != Stop::No) => {
-                    note(&format!("{name}: stopped before anything was read\n"));
-                    return Ok(());
-                }
-            };
-            let again = || pipeline::check(&self.file, &text);
-            supervise(&name, mode, job, (stop, asked), again).await
+        }?;
+        Known::note(&directory, &file, &pipeline::checkpoints(&pipeline.spec))?;
+        let worker = state::worker(&own)?;
+        let stop = watch::Sender::new(Stop::No);
+        Ok(Self {
+            file,
+            text,
+            name,
+            mode,
+            pipeline,
+            own,
+            worker,
+            stop,
+            listening: JoinSet::new(),
+            _locks: locks,
+        })
+    }
+
+    /// What asks the run to end.
+    pub(super) fn stop(&self) -> watch::Sender<Stop> {
+        self.stop.clone()
+    }
+
+    /// Whether it ends by itself.
+    pub(super) fn is_batch(&self) -> bool {
+        self.pipeline.spec.mode == Mode::Batch
+    }
+
+    /// Listens for signals from now on: the first drains, the second ends at once. However it was asked for, a drain does not
+    /// take for ever.
+    pub(super) fn listen(&mut self) -> Result<(), Diagnostic> {
+        let fault = |error: std::io::Error| {
+            Diagnostic::new(&codes::INTERNAL, format!("cannot listen for signals: {error}"))
+        };
+        let mut term = signal(SignalKind::terminate()).map_err(fault)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(fault)?;
+        let heard = self.stop.clone();
+        self.listening.spawn(async move {
+            loop {
+                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+                heard.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Drain } else { Stop::Now });
+            }
         });
+        let (name, stop, mut asked) = (self.name.clone(), self.stop.clone(), self.stop.subscribe());
+        self.listening.spawn(async move {
+            if asked.wait_for(|stop| *stop == Stop::Drain).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(DRAIN_MAX).await;
+            let what = "what could not be delivered and committed comes again with the next start";
+            note(&format!("{name}: not drained within {} s: {what}\n", DRAIN_MAX.as_secs()));
+            stop.send_replace(Stop::Now);
+        });
+        Ok(())
+    }
+
+    /// Runs it. With `is_alone` the terminal is its own while it runs.
+    pub(super) async fn run(self, is_alone: bool) -> Result<Summary, Vec<Diagnostic>> {
+        let Self { file, text, name, mode, pipeline, own, worker, stop, listening: _listening, _locks } =
+            self;
+        let running = Running::begin(&own, mode).map_err(|diagnostic| vec![diagnostic])?;
+        let asked = stop.subscribe();
+        let mut early = asked.clone();
+        let job = tokio::select! {
+            job = job(pipeline, &worker) => job?,
+            _ = early.wait_for(|stop| *stop != Stop::No) => {
+                note(&format!("{name}: stopped before anything was read\n"));
+                running.end();
+                return Ok(Summary { complete: false });
+            }
+        };
+        let again = || pipeline::check(&file, &text);
+        let terminal = is_alone && std::io::stderr().is_terminal();
+        let result = supervise(&name, mode, terminal, job, (stop, asked), again).await;
         if result.is_ok() {
             running.end();
         }
@@ -91,10 +146,11 @@ async fn job(mut pipeline: Pipeline, worker: &str) -> Result<Job, Vec<Diagnostic
 async fn supervise(
     name: &str,
     mode: &'static str,
+    terminal: bool,
     job: Job,
     (stop, asked): (watch::Sender<Stop>, watch::Receiver<Stop>),
     again: impl Fn() -> Result<Pipeline, Vec<Diagnostic>>,
-) -> Result<(), Vec<Diagnostic>> {
+) -> Result<Summary, Vec<Diagnostic>> {
     let (stats, clock) = (job.stats.clone(), job.clock.clone());
     let began = clock.monotonic_us();
     let _socket = control::serve(Monitor {
@@ -107,7 +163,6 @@ async fn supervise(
         samples: Mutex::default(),
     })
     .map_err(|diagnostic| vec![diagnostic])?;
-    let terminal = std::io::stderr().is_terminal();
     let shown = tokio::spawn(show(name.to_owned(), terminal, stats.clone(), clock.clone(), began));
     let result = carry_on(name, job, asked, again).await;
     shown.abort();
@@ -121,7 +176,7 @@ async fn supervise(
         Err(_) => "failed",
     };
     note(&format!("{name}: {how}: {}", progress::summary(&stats, elapsed)));
-    result.map(drop)
+    result
 }
 
 /// Runs a job; when a table of its sources has changed, it is planned again and goes on behind the change, and when its splits
@@ -204,34 +259,6 @@ async fn planned(
     }
 }
 
-/// Listens for signals from now on: the first drains, the second ends at once. However it was asked for, a drain does not
-/// take for ever.
-fn listen(name: &str, stop: &watch::Sender<Stop>) -> Result<(), Diagnostic> {
-    let fault = |error: std::io::Error| {
-        Diagnostic::new(&codes::INTERNAL, format!("cannot listen for signals: {error}"))
-    };
-    let mut term = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(fault)?;
-    let heard = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            heard.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Drain } else { Stop::Now });
-        }
-    });
-    let (name, stop, mut asked) = (name.to_owned(), stop.clone(), stop.subscribe());
-    tokio::spawn(async move {
-        if asked.wait_for(|stop| *stop == Stop::Drain).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(DRAIN_MAX).await;
-        let what = "what could not be delivered and committed comes again with the next start";
-        note(&format!("{name}: not drained within {} s: {what}\n", DRAIN_MAX.as_secs()));
-        stop.send_replace(Stop::Now);
-    });
-    Ok(())
-}
-
 /// A line that changes in place on a terminal, a line now and then anywhere else.
 async fn show(name: String, terminal: bool, stats: Arc<Stats>, clock: Arc<dyn Clock>, began: u64) {
     loop {
@@ -243,12 +270,4 @@ async fn show(name: String, terminal: bool, stats: Arc<Stats>, clock: Arc<dyn Cl
             false => note(&format!("{name}: {line}\n")),
         }
     }
-}
-
-pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Diagnostic::new(&codes::INTERNAL, format!("cannot start the runtime: {error}")))
 }
