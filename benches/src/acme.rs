@@ -66,6 +66,13 @@ impl Acme {
         Ok(Run { acme: self, child, memory, socket })
     }
 
+    /// A command of the binary.
+    pub(crate) fn of(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(words);
+        command
+    }
+
     /// Removes the state of all pipelines.
     pub(crate) fn forget(&self) -> Result<()> {
         match fs::remove_dir_all(self.path("state")) {

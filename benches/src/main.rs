@@ -1,6 +1,6 @@
 //! Acme beside its peers, as whole processes against real systems, with results checked.
 //!
-//! `cargo run --release -p acme-bench -- files|postgres|kafka|all` builds Acme, installs the peers the first time, runs both sides
+//! `cargo run --release -p acme-bench -- files|postgres|kafka|log|all` builds Acme, installs the peers the first time, runs both sides
 //! of each comparison in turn, and writes `benches/results.md`.
 
 mod acme;
@@ -8,6 +8,7 @@ mod check;
 mod database;
 mod files;
 mod kafka;
+mod log;
 mod measure;
 mod nexmark;
 mod postgres;
@@ -19,10 +20,11 @@ use anyhow::{Context, Result, bail};
 use results::Results;
 
 const USAGE: &str =
-    "usage: acme-bench files|postgres|kafka|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
+    "usage: acme-bench files|postgres|kafka|log|all [--peer NAME] [--part NAME] [--runs N] [--rows N] [--no-build]
   files     --peer duckdb|flink  --part plain|messy
   postgres  --peer copy|recvlogical|debezium|bulk|none  --part snapshot|streaming|first
   kafka     --peer rdkafka|pipe|flink|streams|raw|copy  --part read|write|some|all
+  log       --peer client|rdkafka|java  --part write|read|pace|memory|start
   --runs    runs of each side, 5 by default
   --rows    another size; what is measured is then printed, not kept";
 
@@ -70,6 +72,7 @@ fn main() -> Result<()> {
     let what = words.next().context(USAGE)?;
     match what.as_str() {
         raw::WRITE => return raw::write(&words.collect::<Vec<_>>()),
+        log::client::WORD => return log::client::run(&words.collect::<Vec<_>>()),
         raw::COPY => return raw::copy(&words.collect::<Vec<_>>()),
         _ => {}
     }
@@ -79,10 +82,12 @@ fn main() -> Result<()> {
         "files" => files::all(&options, &mut results),
         "postgres" => postgres::all(&options, &mut results),
         "kafka" => kafka::all(&options, &mut results),
+        "log" => log::all(&options, &mut results),
         "all" => {
             files::all(&options, &mut results)?;
             postgres::all(&options, &mut results)?;
-            kafka::all(&options, &mut results)
+            kafka::all(&options, &mut results)?;
+            log::all(&options, &mut results)
         }
         _ => bail!(USAGE),
     }

@@ -79,7 +79,8 @@ impl Memory {
     }
 }
 
-fn high_water_kib(process: u32) -> Option<u64> {
+/// The largest resident size that a process has had so far.
+pub(crate) fn high_water_kib(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()

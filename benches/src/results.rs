@@ -4,7 +4,7 @@ use crate::measure::Readings;
 use acme_lab::run;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// All comparisons, in the order of the tables.
@@ -43,8 +43,27 @@ pub(crate) const ORDER: [&str; 32] = [
     "first row, slot created",
 ];
 const RATIOS: &str = "| | Acme | beside | Acme is | aim | |\n|---|---|---|---|---|---|\n";
+/// The file of all comparisons but those of the log.
+const SHEET: Sheet<'_> = Sheet {
+    file: "results.md",
+    title: "Results",
+    order: &ORDER,
+    about: "Ratios of the medians",
+    header: RATIOS,
+};
 const READINGS: &str =
     "| | side | min | median | max | unit | runs | date |\n|---|---|---|---|---|---|---|---|\n";
+
+/// A file with a table, which the README has too, and with the readings behind it.
+pub(crate) struct Sheet<'a> {
+    /// In this folder.
+    pub(crate) file: &'a str,
+    pub(crate) title: &'a str,
+    /// All rows, in the order of the tables.
+    pub(crate) order: &'a [&'a str],
+    pub(crate) about: &'a str,
+    pub(crate) header: &'a str,
+}
 
 /// What a comparison is to show.
 #[derive(Clone, Copy, Debug)]
@@ -151,76 +170,87 @@ fn said(met: bool) -> &'static str {
 
 /// The file of results.
 pub(crate) struct Results {
-    path: PathBuf,
-    readme: PathBuf,
+    folder: PathBuf,
     kept: bool,
 }
 
 impl Results {
     /// Results that are only printed if they are not of the usual size.
     pub(crate) fn new(kept: bool) -> Self {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self { path: here.join("results.md"), readme: here.join("../README.md"), kept }
+        Self { folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")), kept }
     }
 
     /// Prints a comparison, and puts it in the place of the one before.
-    #[expect(clippy::print_stdout, reason = "the result of the program")]
     pub(crate) fn add(&mut self, comparison: Comparison) -> Result<()> {
-        let date = run(Command::new("date").args(["-u", "+%F"]))?;
-        let (ratio, readings) = (comparison.ratio(), comparison.readings(date.trim()));
-        print!("{readings}{ratio}");
+        let readings = comparison.readings(&date()?);
+        self.put(&SHEET, comparison.what, &comparison.ratio(), &readings)
+    }
+
+    /// Prints the rows of both tables, and puts them in the place of those before.
+    #[expect(clippy::print_stdout, reason = "the result of the program")]
+    pub(crate) fn put(&mut self, sheet: &Sheet<'_>, what: &str, row: &str, readings: &str) -> Result<()> {
+        print!("{readings}{row}");
         if !self.kept {
             return Ok(());
         }
-        let old = std::fs::read_to_string(&self.path).unwrap_or_default();
-        let text = replace(&old, comparison.what, &ratio, &readings, &machine()?);
-        let readme = std::fs::read_to_string(&self.readme).context("cannot read README.md")?;
-        std::fs::write(&self.readme, shown(&readme, &text)?)?;
-        std::fs::write(&self.path, text).with_context(|| format!("cannot write {}", self.path.display()))
+        let (path, readme_path) = (self.folder.join(sheet.file), self.folder.join("../README.md"));
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = sheet.replace(&old, what, row, readings, &machine()?);
+        let readme = std::fs::read_to_string(&readme_path).context("cannot read README.md")?;
+        std::fs::write(&readme_path, sheet.shown(&readme, &text)?)?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-/// The file with one comparison put in the place of its predecessor.
-fn replace(old: &str, what: &str, ratio: &str, readings: &str, machine: &str) -> String {
-    let mut out = format!(
-        "# Results\n\nWritten by `cargo run --release -p acme-bench`; each comparison is of one run in which the sides \
-         took turns.\n\n{machine}\n\n## Ratios of the medians\n\n{RATIOS}"
-    );
-    let kept = |line: &&str, name: &str| line.starts_with(&format!("| {name} |"));
-    let (ratios, all) = old.split_once("\n## Readings\n").unwrap_or_default();
-    for name in ORDER {
-        if name == what {
-            out.push_str(ratio);
-        } else {
-            ratios
-                .lines()
-                .filter(|line| kept(line, name))
-                .for_each(|line| out.push_str(&format!("{line}\n")));
-        }
-    }
-    out.push_str(&format!("\n## Readings\n\n{READINGS}"));
-    for name in ORDER {
-        if name == what {
-            out.push_str(readings);
-        } else {
-            all.lines().filter(|line| kept(line, name)).for_each(|line| out.push_str(&format!("{line}\n")));
-        }
-    }
-    out
+/// Today.
+pub(crate) fn date() -> Result<String> {
+    Ok(run(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned())
 }
 
-/// The ratios of a text, and what stands before and behind them.
-fn ratios(text: &str) -> Result<(&str, &str, &str)> {
-    let (before, rest) = text.split_once(RATIOS).context("the table of ratios is missing")?;
-    let end = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
-    let (table, behind) = rest.split_at(end);
-    Ok((before, table, behind))
-}
+impl Sheet<'_> {
+    /// The file with one comparison put in the place of its predecessor.
+    fn replace(&self, old: &str, what: &str, row: &str, readings: &str, machine: &str) -> String {
+        let Self { title, about, header, order, .. } = self;
+        let mut out = format!(
+            "# {title}\n\nWritten by `cargo run --release -p acme-bench`; each comparison is of one run in which the sides \
+             took turns.\n\n{machine}\n\n## {about}\n\n{header}"
+        );
+        let (rows, all) = old.split_once("\n## Readings\n").unwrap_or_default();
+        let table = |out: &mut String, new: &str, before: &str| {
+            for name in *order {
+                if *name == what {
+                    out.push_str(new);
+                } else {
+                    let kept = before.lines().filter(|line| line.starts_with(&format!("| {name} |")));
+                    kept.for_each(|line| out.extend([line, "\n"]));
+                }
+            }
+        };
+        table(&mut out, row, rows);
+        out.push_str(&format!("\n## Readings\n\n{READINGS}"));
+        table(&mut out, readings, all);
+        out
+    }
 
-/// The README with the ratios of the results.
-fn shown(readme: &str, results: &str) -> Result<String> {
-    let ((before, _, behind), (_, table, _)) = (ratios(readme)?, ratios(results)?);
-    Ok(format!("{before}{RATIOS}{table}{behind}"))
+    /// The table of a text, and what stands before and behind it.
+    fn split<'t>(&self, text: &'t str) -> Result<(&'t str, &'t str, &'t str)> {
+        let (before, rest) = text.split_once(self.header).context("the table is missing")?;
+        let end = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
+        let (table, behind) = rest.split_at(end);
+        Ok((before, table, behind))
+    }
+
+    /// The README with the table of the results.
+    fn shown(&self, readme: &str, results: &str) -> Result<String> {
+        let ((before, _, behind), (_, table, _)) = (self.split(readme)?, self.split(results)?);
+        Ok(format!("{before}{}{table}{behind}", self.header))
+    }
+
+    /// Whether the README shows the table.
+    #[cfg(test)]
+    pub(crate) fn is_shown(&self, readme: &str, results: &str) -> bool {
+        self.split(readme).expect("the table is there").1 == self.split(results).expect("and there").1
+    }
 }
 
 fn machine() -> Result<String> {
@@ -278,7 +308,7 @@ mod tests {
     fn a_comparison_takes_the_place_of_its_predecessor_alone() {
         let put = |old: &str, what, ours| {
             let new = comparison(what, ours, Verdict::None);
-            replace(old, what, &new.ratio(), &new.readings("day"), "machine")
+            SHEET.replace(old, what, &new.ratio(), &new.readings("day"), "machine")
         };
         let text = put(&put(&put("", ORDER[1], 2.0), ORDER[0], 5.0), ORDER[1], 4.0);
         assert_eq!(text, put(&put("", ORDER[0], 5.0), ORDER[1], 4.0));
@@ -288,7 +318,6 @@ mod tests {
 
     #[test]
     fn the_readme_shows_the_table() {
-        let table = |text| ratios(text).expect("the table is there").1;
-        assert_eq!(table(include_str!("../../README.md")), table(include_str!("../results.md")));
+        assert!(SHEET.is_shown(include_str!("../../README.md"), include_str!("../results.md")));
     }
 }

@@ -260,6 +260,11 @@ impl Kafka {
         Ok(fs::read_to_string(self.nodes[usize::from(id) - 1].log(&self.folder))?)
     }
 
+    /// The process of a node.
+    pub fn process(&self, id: u8) -> Result<u32> {
+        self.nodes[usize::from(id) - 1].process_id()
+    }
+
     /// A folder for a test's own files, gone with the cluster.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -346,6 +351,14 @@ pub(crate) fn command(class: &str) -> Result<Vec<String>> {
     words.extend(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned));
     words.extend(java_words(&install(VERSION)?, class));
     Ok(words)
+}
+
+/// The same with the machine that the distribution's own scripts give it: for measurements.
+pub fn fast_tool(class: &str, arguments: &[&str], bootstrap: &str) -> Result<Command> {
+    let mut java = Command::new(java_old()?.join("bin/java"));
+    java.args(["-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
+    java.args(java_words(&install(VERSION)?, class)).args(arguments).args(["--bootstrap-server", bootstrap]);
+    Ok(java)
 }
 
 fn tool_words(mut java: Command, home: &Path, class: &str, arguments: &[&str], bootstrap: &str) -> Command {

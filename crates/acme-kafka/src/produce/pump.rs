@@ -47,7 +47,7 @@ impl Producer {
         let now = self.client.world().now();
         let mut until = now + Duration::from_secs(1);
         for (_, queue) in &self.parts {
-            if let Some(open) = &queue.open {
+            if let Some(open) = queue.open.as_ref().filter(|_| !queue.has_waiting()) {
                 until = until.min(open.since + self.options.linger);
             }
             // A pause that is over keeps nothing back: what waits then waits for an answer.
@@ -66,7 +66,9 @@ impl Producer {
     fn seal_lingering(&mut self) -> Result<()> {
         let now = self.client.world().now();
         for at in 0..self.parts.len() {
-            let open = self.parts[at].1.open.as_ref();
+            let queue = &self.parts[at].1;
+            // Behind one that cannot be sent yet a batch would only wait: it may as well grow.
+            let open = queue.open.as_ref().filter(|_| !queue.has_waiting());
             if open.is_some_and(|open| open.since + self.options.linger <= now) {
                 self.seal(Target(at))?;
             }
@@ -114,7 +116,7 @@ impl Producer {
         // In the order of topics, which the request wants.
         for (partition, target) in &self.targets {
             let queue = &mut self.parts[target.0].1;
-            if queue.sendable(self.options.in_flight_max, now, self.transaction.is_used()).is_none() {
+            if queue.sendable(self.options.in_flight_max, now).is_none() {
                 continue;
             }
             match metadata.leader(partition) {
@@ -139,12 +141,13 @@ impl Producer {
         let (mut parts, mut chosen, mut bytes) = (Vec::new(), Vec::new(), 0);
         for target in targets {
             let (partition, queue) = &mut self.parts[target.0];
-            let sendable = queue.sendable(self.options.in_flight_max, now, self.transaction.is_used());
-            let Some((encoded, stamp)) = sendable else { continue };
-            if bytes > 0 && bytes + encoded.bytes() > self.options.request_bytes {
+            let Some(size) = queue.sendable(self.options.in_flight_max, now) else { continue };
+            // What has a number and was not sent would count as sent before: only what goes gets one.
+            if bytes > 0 && bytes + size > self.options.request_bytes {
                 continue;
             }
-            bytes += encoded.bytes();
+            let Some((encoded, stamp)) = queue.stamp(self.transaction.is_used()) else { continue };
+            bytes += size;
             let batch = encoded.stamped(stamp);
             parts.push(Part { topic: partition.topic.clone(), partition: partition.partition, batch });
             chosen.push(*target);

@@ -129,24 +129,22 @@ impl Queue {
         self.renew && self.in_flight.is_empty()
     }
 
-    /// The batch that may be sent now, and what is stamped on it. It stays until [`Self::sent`].
-    pub(super) fn sendable(
-        &mut self,
-        in_flight_max: usize,
-        now: Instant,
-        txn: bool,
-    ) -> Option<(&Encoded, Stamp)> {
+    /// The bytes of the batch that may be sent now, if there is one. Asking changes nothing about it.
+    pub(super) fn sendable(&mut self, in_flight_max: usize, now: Instant) -> Option<usize> {
         if self.renew || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
         self.rewound()?;
-        let front = self.waiting.front_mut()?;
+        let front = self.waiting.front()?;
         let is_retry = front.sequence.is_some();
         // Before the first acknowledgement the log takes any number for the first one: only one may be under way.
         let limit = if is_retry || !self.settled { 1 } else { in_flight_max };
-        if self.in_flight.len() >= limit {
-            return None;
-        }
+        (self.in_flight.len() < limit).then(|| front.encoded.bytes())
+    }
+
+    /// The batch of [`Self::sendable`], which is about to be sent, and what is stamped on it. It stays until [`Self::sent`].
+    pub(super) fn stamp(&mut self, txn: bool) -> Option<(&Encoded, Stamp)> {
+        let front = self.waiting.front_mut()?;
         let base_sequence = match front.sequence {
             Some(sequence) => sequence,
             None => {
@@ -353,7 +351,9 @@ mod tests {
     /// Sends all that may be sent: sequence numbers with epochs.
     fn send(queue: &mut Queue) -> Vec<(i32, i16)> {
         let mut sent = Vec::new();
-        while let Some((_, stamp)) = queue.sendable(5, Instant::now(), false) {
+        // Asked twice, as the producer does: once which brokers get a request, once for each request.
+        while queue.sendable(5, Instant::now()).and_then(|_| queue.sendable(5, Instant::now())).is_some() {
+            let (_, stamp) = queue.stamp(false).unwrap();
             sent.push((stamp.base_sequence, stamp.producer_epoch));
             queue.sent();
         }

@@ -112,6 +112,10 @@ impl Node {
         .with_context(|| format!("node {} of Kafka did not start:\n{}", self.id, read()))
     }
 
+    pub(super) fn process_id(&self) -> Result<u32> {
+        Ok(self.process.as_ref().with_context(|| format!("node {} does not run", self.id))?.id)
+    }
+
     pub(super) fn signal(&self, name: &str) -> Result<()> {
         let process = self.process.as_ref().with_context(|| format!("node {} does not run", self.id))?;
         run(Command::new("kill").args(["-s", name, &process.id.to_string()])).map(drop)
