@@ -79,6 +79,7 @@ async fn answers_come_in_order_and_acks_0_has_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
+    const NO_ID: Code = Code::TransactionalIdAuthorizationFailed;
     let server = Server::start().await;
     server.topic("t", 1, &[("max.message.bytes", "1000")]);
     let mut wire = server.wire().await;
@@ -88,11 +89,14 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
         bytes[at] ^= byte;
         Some(bytes.freeze())
     };
-    let idempotent = |sequence| {
-        let stamp =
-            Stamp { producer_id: 7, producer_epoch: 1, base_sequence: sequence, is_transactional: false };
-        Some(batch(&[b"x"], Compression::None, stamp))
+    let idempotent = |sequence| Stamp {
+        producer_id: 7,
+        producer_epoch: 1,
+        base_sequence: sequence,
+        is_transactional: false,
     };
+    let packed = |values: &[&[u8]], compression| Some(batch(values, compression, Stamp::NONE));
+    let stamped = |stamp| Some(batch(&[b"x"], Compression::None, stamp));
     let old = Stamp { producer_id: 7, producer_epoch: 0, base_sequence: 1, is_transactional: false };
     let transactional = Stamp { producer_id: 8, producer_epoch: 0, base_sequence: 0, is_transactional: true };
     let mut two = BytesMut::from(&good[..]);
@@ -109,11 +113,11 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
         ("a flipped byte", "t", 9, -1, damaged(70, 1), Code::CorruptMessage),
         ("a length beyond the batch", "t", 9, -1, damaged(10, 1), Code::CorruptMessage),
         (
-            "a batch above max.message.bytes",
+            "a batch that is too large",
             "t",
             9,
             -1,
-            Some(batch(&[&[7; 2_000]], Compression::None, Stamp::NONE)),
+            packed(&[&[7; 2_000]], Compression::None),
             Code::MessageTooLarge,
         ),
         (
@@ -121,27 +125,13 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
             "t",
             6,
             -1,
-            Some(batch(&[b"x"], Compression::Zstd, Stamp::NONE)),
+            packed(&[b"x"], Compression::Zstd),
             Code::UnsupportedCompressionType,
         ),
-        ("a sequence that begins at 0", "t", 9, -1, idempotent(0), Code::Unknown(0)),
-        ("a gap in the sequence", "t", 9, -1, idempotent(3), Code::OutOfOrderSequenceNumber),
-        (
-            "an older epoch",
-            "t",
-            9,
-            -1,
-            Some(batch(&[b"x"], Compression::None, old)),
-            Code::InvalidProducerEpoch,
-        ),
-        (
-            "a transaction without its id",
-            "t",
-            9,
-            -1,
-            Some(batch(&[b"x"], Compression::None, transactional)),
-            Code::TransactionalIdAuthorizationFailed,
-        ),
+        ("a sequence that begins at 0", "t", 9, -1, stamped(idempotent(0)), Code::Unknown(0)),
+        ("a gap in the sequence", "t", 9, -1, stamped(idempotent(3)), Code::OutOfOrderSequenceNumber),
+        ("an older epoch", "t", 9, -1, stamped(old), Code::InvalidProducerEpoch),
+        ("a transaction without its id", "t", 9, -1, stamped(transactional), NO_ID),
     ];
     for (what, name, version, acks, records, code) in cases {
         let response = wire.ask(&request(name, acks, vec![(0, records)]), version).await;

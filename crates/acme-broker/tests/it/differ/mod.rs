@@ -3,6 +3,8 @@
 //! A script asks, and uses what it is told (ids, epochs) in its further requests. What may differ is replaced by a name or
 //! left out (`compare.rs`); every other difference stands in `compat/differences.txt` with its reason, or fails the test.
 
+#![expect(clippy::print_stdout, reason = "how much is compared is for a person")]
+
 mod compare;
 mod frames;
 mod groups;

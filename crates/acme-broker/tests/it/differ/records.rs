@@ -63,65 +63,26 @@ fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
+/// A topic of a request, by name and id.
+type To<'a> = (&'a str, Uuid);
+
 pub(super) async fn produce_invalid(side: &mut Side) {
-    let ids = create(
-        side,
-        &[
-            ("wrong", 1, &[]),
-            ("small", 1, &[("max.message.bytes", "100")]),
-            ("keyed", 1, &[("cleanup.policy", "compact")]),
-            (
-                "punctual",
-                1,
-                &[
-                    ("message.timestamp.before.max.ms", "3600000"),
-                    ("message.timestamp.after.max.ms", "3600000"),
-                ],
-            ),
-        ],
-    )
-    .await;
+    let hour = "3600000";
+    let times = [("message.timestamp.before.max.ms", hour), ("message.timestamp.after.max.ms", hour)];
+    let topics: [Wanted<'_>; 4] = [
+        ("wrong", 1, &[]),
+        ("small", 1, &[("max.message.bytes", "100")]),
+        ("keyed", 1, &[("cleanup.policy", "compact")]),
+        ("punctual", 1, &times),
+    ];
+    let ids = create(side, &topics).await;
     let good = batch(1_000, &["a", "b", "c"], NONE);
     let to = ("wrong", ids[0]);
-    let keyless = {
-        let mut builder = acme_records::BatchBuilder::with_capacity(64);
-        builder.push(1_000, Some(b"k"), Some(b"v"), &[]);
-        builder.push(1_000, None, Some(b"v"), &[]);
-        Bytes::from(builder.finish(Compression::None).unwrap().stamped(NONE).concat())
-    };
-    let mut old = good.to_vec();
-    old[16] = 1;
-    let two = Bytes::from([&good[..], &good[..]].concat());
-    let numbered = Stamp { producer_id: 7, producer_epoch: 0, base_sequence: -1, is_transactional: false };
-    for (label, to, records) in [
-        ("an unknown topic", ("unseen", Uuid::from_u128(9)), Some(good.clone())),
-        ("empty records", to, Some(Bytes::new())),
-        ("a broken checksum", to, Some(set(&good, 62, b"x", false))),
-        ("a cut batch", to, Some(good.slice(..good.len() - 1))),
-        ("a cut header", to, Some(good.slice(..30))),
-        ("bytes behind it", to, Some(Bytes::from([&good[..], b"xyz"].concat()))),
-        ("two batches", to, Some(two)),
-        ("magic 1", to, Some(old.into())),
-        ("magic 3", to, Some(set(&good, 16, &[3], false))),
-        ("a wrong count", to, Some(set(&good, 57, &5_i32.to_be_bytes(), true))),
-        ("a wrong last offset", to, Some(set(&good, 23, &7_i32.to_be_bytes(), true))),
-        ("a base offset", to, Some(set(&good, 0, &5_i64.to_be_bytes(), false))),
-        ("a control batch", to, Some(set(&good, 21, &0x20_i16.to_be_bytes(), true))),
-        ("an unknown compression", to, Some(set(&good, 21, &5_i16.to_be_bytes(), true))),
-        ("gzip that is none", to, Some(set(&good, 21, &1_i16.to_be_bytes(), true))),
-        ("the broker's time", to, Some(set(&good, 21, &0x08_i16.to_be_bytes(), true))),
-        ("transactional without an id", to, Some(set(&good, 21, &0x10_i16.to_be_bytes(), true))),
-        ("an unused attribute", to, Some(set(&good, 21, &0x100_i16.to_be_bytes(), true))),
-        ("a producer without numbers", to, Some(batch(1_000, &["a"], numbered))),
-        ("a huge length", to, Some(set(&good, 8, &i32::MAX.to_be_bytes(), false))),
-        ("a negative length", to, Some(set(&good, 8, &(-1_i32).to_be_bytes(), false))),
-        ("too large", ("small", ids[1]), Some(batch(1_000, &["a".repeat(100).as_str()], NONE))),
-        ("without a key", ("keyed", ids[2]), Some(keyless)),
-        ("from long ago", ("punctual", ids[3]), Some(batch(1_000, &["a"], NONE))),
-        ("from a far future", ("punctual", ids[3]), Some(batch(i64::MAX / 2, &["a"], NONE))),
-        ("a negative time", to, Some(batch(-5, &["a"], NONE))),
-    ] {
-        side.each(label, |v| produce(v, to, &[(0, records.clone())])).await;
+    for (label, records) in damaged(&good) {
+        side.each(label, |v| produce(v, to, &[(0, Some(records.clone()))])).await;
+    }
+    for (label, to, records) in misplaced(&good, &ids) {
+        side.each(label, |v| produce(v, to, &[(0, Some(records.clone()))])).await;
     }
     for partition in [1, -1, i32::MAX] {
         side.each(&format!("partition {partition}"), |v| produce(v, to, &[(partition, Some(good.clone()))]))
@@ -136,6 +97,52 @@ pub(super) async fn produce_invalid(side: &mut Side) {
     side.each("no id", |v| produce(v, ("", Uuid::nil()), &[(0, Some(good.clone()))])).await;
     side.newly("what is there", fetch(17, to, &[(0, 0)])).await;
     side.newly("what is there", fetch(17, ("keyed", ids[2]), &[(0, 0)])).await;
+}
+
+/// What is no good batch, wherever it is sent.
+fn damaged(good: &Bytes) -> Vec<(&'static str, Bytes)> {
+    let mut old = good.to_vec();
+    old[16] = 1;
+    let two = Bytes::from([&good[..], &good[..]].concat());
+    let numbered = Stamp { producer_id: 7, producer_epoch: 0, base_sequence: -1, is_transactional: false };
+    vec![
+        ("empty records", Bytes::new()),
+        ("a broken checksum", set(good, 62, b"x", false)),
+        ("a cut batch", good.slice(..good.len() - 1)),
+        ("a cut header", good.slice(..30)),
+        ("bytes behind it", Bytes::from([&good[..], b"xyz"].concat())),
+        ("two batches", two),
+        ("magic 1", old.into()),
+        ("magic 3", set(good, 16, &[3], false)),
+        ("a wrong count", set(good, 57, &5_i32.to_be_bytes(), true)),
+        ("a wrong last offset", set(good, 23, &7_i32.to_be_bytes(), true)),
+        ("a base offset", set(good, 0, &5_i64.to_be_bytes(), false)),
+        ("a control batch", set(good, 21, &0x20_i16.to_be_bytes(), true)),
+        ("an unknown compression", set(good, 21, &5_i16.to_be_bytes(), true)),
+        ("gzip that is none", set(good, 21, &1_i16.to_be_bytes(), true)),
+        ("the broker's time", set(good, 21, &0x08_i16.to_be_bytes(), true)),
+        ("transactional without an id", set(good, 21, &0x10_i16.to_be_bytes(), true)),
+        ("an unused attribute", set(good, 21, &0x100_i16.to_be_bytes(), true)),
+        ("a producer without numbers", batch(1_000, &["a"], numbered)),
+        ("a huge length", set(good, 8, &i32::MAX.to_be_bytes(), false)),
+        ("a negative length", set(good, 8, &(-1_i32).to_be_bytes(), false)),
+        ("a negative time", batch(-5, &["a"], NONE)),
+    ]
+}
+
+/// Good batches that their topics do not take.
+fn misplaced(good: &Bytes, ids: &[Uuid]) -> Vec<(&'static str, To<'static>, Bytes)> {
+    let mut builder = acme_records::BatchBuilder::with_capacity(64);
+    builder.push(1_000, Some(b"k"), Some(b"v"), &[]);
+    builder.push(1_000, None, Some(b"v"), &[]);
+    let keyless = Bytes::from(builder.finish(Compression::None).unwrap().stamped(NONE).concat());
+    vec![
+        ("an unknown topic", ("unseen", Uuid::from_u128(9)), good.clone()),
+        ("too large", ("small", ids[1]), batch(1_000, &["a".repeat(100).as_str()], NONE)),
+        ("without a key", ("keyed", ids[2]), keyless),
+        ("from long ago", ("punctual", ids[3]), batch(1_000, &["a"], NONE)),
+        ("from a far future", ("punctual", ids[3]), batch(i64::MAX / 2, &["a"], NONE)),
+    ]
 }
 
 /// A topic whose first partition has these offsets: 0-1, 2-4, 5, with times 1000…, 5000…, 3000.

@@ -21,6 +21,49 @@ fn describing(resources: Vec<DescribeConfigsResource>) -> m::DescribeConfigsRequ
     m::DescribeConfigsRequest::default().with_resources(resources)
 }
 
+/// Settings that both brokers have.
+const OF_BROKER: &[&str] = &[
+    "node.id",
+    "broker.id",
+    "num.partitions",
+    "auto.create.topics.enable",
+    "log.retention.ms",
+    "message.max.bytes",
+    "log.cleanup.policy",
+    "connections.max.idle.ms",
+    "fetch.max.bytes",
+    "default.replication.factor",
+    "log.segment.bytes",
+    "compression.type",
+    "min.insync.replicas",
+    "max.connections",
+    "log.roll.ms",
+    "log.message.timestamp.type",
+    "socket.request.max.bytes",
+    "log.flush.interval.messages",
+];
+
+/// What has no settings to show.
+const ABSENT: [(i8, &str); 17] = [
+    (TOPIC, "unseen"),
+    (TOPIC, ""),
+    (TOPIC, "a b"),
+    (BROKER, "7"),
+    (BROKER, "x"),
+    (BROKER, "-1"),
+    (0, "x"),
+    (1, "x"),
+    (3, "x"),
+    (99, "x"),
+    (-1, "x"),
+    (METRICS, "m"),
+    (METRICS, ""),
+    (GROUP, "g"),
+    (GROUP, ""),
+    (LOGGER, "7"),
+    (LOGGER, ""),
+];
+
 pub(super) async fn describe(side: &mut Side) {
     create(side, &[("shown", 1, &[("retention.ms", "1000"), ("cleanup.policy", "compact")])]).await;
     side.each("all of a topic", |_| describing(vec![resource(TOPIC, "shown", None)])).await;
@@ -34,27 +77,7 @@ pub(super) async fn describe(side: &mut Side) {
         describing(vec![resource(TOPIC, "shown", Some(&["retention.ms", "segment.ms", "no.such"]))])
     })
     .await;
-    let broker: &[&str] = &[
-        "node.id",
-        "broker.id",
-        "num.partitions",
-        "auto.create.topics.enable",
-        "log.retention.ms",
-        "message.max.bytes",
-        "log.cleanup.policy",
-        "connections.max.idle.ms",
-        "fetch.max.bytes",
-        "default.replication.factor",
-        "log.segment.bytes",
-        "compression.type",
-        "min.insync.replicas",
-        "max.connections",
-        "log.roll.ms",
-        "log.message.timestamp.type",
-        "socket.request.max.bytes",
-        "log.flush.interval.messages",
-    ];
-    let keys = [("no keys", &[][..]), ("broker", broker), ("unknown keys", &["no.such"])];
+    let keys = [("no keys", &[][..]), ("broker", OF_BROKER), ("unknown keys", &["no.such"])];
     for (label, keys) in keys {
         side.newly(&format!("{label} of the broker"), describing(vec![resource(BROKER, "1", Some(keys))]))
             .await;
@@ -66,25 +89,7 @@ pub(super) async fn describe(side: &mut Side) {
             .await;
     }
     side.newly("all of all brokers", describing(vec![resource(BROKER, "", None)])).await;
-    for (kind, name) in [
-        (TOPIC, "unseen"),
-        (TOPIC, ""),
-        (TOPIC, "a b"),
-        (BROKER, "7"),
-        (BROKER, "x"),
-        (BROKER, "-1"),
-        (0, "x"),
-        (1, "x"),
-        (3, "x"),
-        (99, "x"),
-        (-1, "x"),
-        (METRICS, "m"),
-        (METRICS, ""),
-        (GROUP, "g"),
-        (GROUP, ""),
-        (LOGGER, "7"),
-        (LOGGER, ""),
-    ] {
+    for (kind, name) in ABSENT {
         side.newly(&format!("{kind} {name:?}"), describing(vec![resource(kind, name, None)])).await;
         side.ask(&format!("{kind} {name:?}"), 1, &describing(vec![resource(kind, name, None)])).await;
     }

@@ -59,6 +59,47 @@ pub(super) async fn creation(side: &mut Side) {
     .await;
 }
 
+/// What settings of topics may not be, and some that they may.
+const SETTINGS: [(&str, &str); 37] = [
+    ("no.such.setting", "1"),
+    ("retention.ms", "soon"),
+    ("retention.ms", "-2"),
+    ("retention.ms", ""),
+    ("retention.ms", " 7 "),
+    ("retention.bytes", "-5"),
+    ("cleanup.policy", "burn"),
+    ("cleanup.policy", ""),
+    ("cleanup.policy", "delete,compact"),
+    ("compression.type", "brotli"),
+    ("compression.gzip.level", "10"),
+    ("compression.gzip.level", "0"),
+    ("compression.lz4.level", "18"),
+    ("compression.zstd.level", "23"),
+    ("min.insync.replicas", "0"),
+    ("min.insync.replicas", "2"),
+    ("max.message.bytes", "-1"),
+    ("segment.bytes", "13"),
+    ("segment.bytes", "99999999999"),
+    ("segment.ms", "0"),
+    ("message.timestamp.type", "Sometime"),
+    ("message.timestamp.before.max.ms", "-1"),
+    ("min.cleanable.dirty.ratio", "1.5"),
+    ("min.cleanable.dirty.ratio", "half"),
+    ("preallocate", "yes"),
+    ("preallocate", "TRUE"),
+    ("flush.messages", "0"),
+    ("index.interval.bytes", "-1"),
+    ("min.compaction.lag.ms", "-1"),
+    ("max.compaction.lag.ms", "0"),
+    ("unclean.leader.election.enable", "true"),
+    ("remote.storage.enable", "true"),
+    ("message.format.version", "2.0"),
+    ("message.downconversion.enable", "true"),
+    ("leader.replication.throttled.replicas", "x"),
+    ("leader.replication.throttled.replicas", "0:1"),
+    ("local.retention.ms", "-3"),
+];
+
 pub(super) async fn create_invalid(side: &mut Side) {
     let long = "x".repeat(250);
     for name in ["", ".", "..", "a b", "a/b", "é", "a:b", long.as_str(), "__cluster_metadata"] {
@@ -91,45 +132,7 @@ pub(super) async fn create_invalid(side: &mut Side) {
     let both = assigned("both", &[(0, &[1])]);
     side.newly("assigned and counted", creating(vec![both.clone().with_num_partitions(1)], false)).await;
     side.newly("assigned and replicated", creating(vec![both.with_replication_factor(1)], false)).await;
-    for (name, value) in [
-        ("no.such.setting", "1"),
-        ("retention.ms", "soon"),
-        ("retention.ms", "-2"),
-        ("retention.ms", ""),
-        ("retention.ms", " 7 "),
-        ("retention.bytes", "-5"),
-        ("cleanup.policy", "burn"),
-        ("cleanup.policy", ""),
-        ("cleanup.policy", "delete,compact"),
-        ("compression.type", "brotli"),
-        ("compression.gzip.level", "10"),
-        ("compression.gzip.level", "0"),
-        ("compression.lz4.level", "18"),
-        ("compression.zstd.level", "23"),
-        ("min.insync.replicas", "0"),
-        ("min.insync.replicas", "2"),
-        ("max.message.bytes", "-1"),
-        ("segment.bytes", "13"),
-        ("segment.bytes", "99999999999"),
-        ("segment.ms", "0"),
-        ("message.timestamp.type", "Sometime"),
-        ("message.timestamp.before.max.ms", "-1"),
-        ("min.cleanable.dirty.ratio", "1.5"),
-        ("min.cleanable.dirty.ratio", "half"),
-        ("preallocate", "yes"),
-        ("preallocate", "TRUE"),
-        ("flush.messages", "0"),
-        ("index.interval.bytes", "-1"),
-        ("min.compaction.lag.ms", "-1"),
-        ("max.compaction.lag.ms", "0"),
-        ("unclean.leader.election.enable", "true"),
-        ("remote.storage.enable", "true"),
-        ("message.format.version", "2.0"),
-        ("message.downconversion.enable", "true"),
-        ("leader.replication.throttled.replicas", "x"),
-        ("leader.replication.throttled.replicas", "0:1"),
-        ("local.retention.ms", "-3"),
-    ] {
+    for (name, value) in SETTINGS {
         let name_of = format!("set-{name}-{}", value.trim().replace([',', ':'], "_"));
         let request = creating(vec![creatable(&name_of, 1, 1, &[(name, value)])], false);
         side.newly(&format!("{name}={value}"), request).await;
@@ -299,8 +302,7 @@ pub(super) async fn partitions(side: &mut Side) {
 pub(super) async fn delete(side: &mut Side) {
     use m::delete_topics_request::DeleteTopicState;
     let names: Vec<String> = (0..8).map(|n| format!("gone-{n}")).collect();
-    let topics: Vec<(&str, i32, &[(&str, &str)])> =
-        names.iter().map(|name| (name.as_str(), 1, &[][..])).collect();
+    let topics: Vec<Wanted<'_>> = names.iter().map(|name| (name.as_str(), 1, &[][..])).collect();
     let ids = create(side, &topics).await;
     let deleting = |v: i16, names: &[&str]| {
         let states = names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic(name))));

@@ -24,8 +24,11 @@ pub(super) fn tid(name: &str) -> TransactionalId {
     TransactionalId(text(name))
 }
 
+/// A topic to be created: name, partitions, settings.
+pub(super) type Wanted<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
+
 /// Creates topics that later requests need; their ids.
-pub(super) async fn create(side: &mut Side, topics: &[(&str, i32, &[(&str, &str)])]) -> Vec<Uuid> {
+pub(super) async fn create(side: &mut Side, topics: &[Wanted<'_>]) -> Vec<Uuid> {
     let all =
         topics.iter().map(|(name, partitions, configs)| creatable(name, *partitions, 1, configs)).collect();
     let request = m::CreateTopicsRequest::default().with_topics(all).with_timeout_ms(30_000);
