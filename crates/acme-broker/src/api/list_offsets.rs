@@ -23,6 +23,8 @@ fn since(timestamp: i64) -> i16 {
         MAX_TIMESTAMP => 7,
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
+        // Not one that is served.
+        ..LATEST_TIERED => i16::MAX,
         _ => 0,
     }
 }

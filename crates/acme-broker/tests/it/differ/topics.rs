@@ -287,6 +287,7 @@ pub(super) async fn partitions(side: &mut Side) {
     ] {
         side.newly(label, asking(topics, false)).await;
     }
+    side.led("grows-too", 5).await;
     side.newly("what has become of them", super::topics::asking(12, &["grows", "grows-too"], false)).await;
     let moving = m::ListPartitionReassignmentsRequest::default().with_timeout_ms(1_000);
     side.newly("nothing moves", moving.clone().with_topics(None)).await;
