@@ -173,9 +173,12 @@ fn leaf(field: &str, text: String) -> String {
 fn keyed(items: Vec<Tree>) -> Tree {
     let key = |item: &Tree| {
         let Tree::Fields(fields) = item else { return None };
+        let has_id = fields.iter().any(|(name, _)| name == "topic_id");
         KEYS.iter().find_map(|key| match fields.iter().find(|(name, _)| name == key) {
             Some((_, Tree::Leaf(text)))
-                if !text.starts_with("00000000-0000") && text != "None" && text != "\"\"" =>
+                if !(text.len() == 36 && text.trim_matches(['0', '-']).is_empty())
+                    && text != "None"
+                    && !(text == "\"\"" && has_id) =>
             {
                 Some(format!("[{text}]"))
             }
