@@ -15,6 +15,9 @@ pub(crate) async fn handle(call: &Call, request: DescribeProducersRequest) -> De
         let parts = topic.partition_indexes.iter().map(|number| {
             let part = PartitionResponse::default().with_partition_index(*number).with_error_message(None);
             match topics.partition(&topic.name, *number) {
+                None if topics.named(&topic.name).is_some() => {
+                    part.with_error_code(Code::UnknownTopicOrPartition.code())
+                }
                 None => {
                     let invalid = call.context.log.check_topic(&topic.name, 1, &BTreeMap::new()).err();
                     let code = invalid.map_or(Code::UnknownTopicOrPartition, |error| error::of_log(&error));
