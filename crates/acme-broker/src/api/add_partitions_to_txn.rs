@@ -38,6 +38,14 @@ pub(crate) async fn handle(call: &Call, request: AddPartitionsToTxnRequest) -> A
 
 async fn one(call: &Call, asked: &AddPartitionsToTxnTransaction) -> Vec<AddPartitionsToTxnTopicResult> {
     let topics = call.context.log.topics();
+    // Coordinators alone write to the broker's own topics.
+    let internal =
+        |topic: &str| call.version < 4 && topics.named(topic).is_some_and(|topic| topic.is_internal);
+    if asked.topics.iter().any(|topic| internal(&topic.name)) {
+        return results(&asked.topics, |topic, _| {
+            Err(if internal(topic) { Code::TopicAuthorizationFailed } else { Code::OperationNotAttempted })
+        });
+    }
     let unknown = |topic: &str, partition: i32| topics.partition(topic, partition).is_none();
     if asked.topics.iter().any(|topic| topic.partitions.iter().any(|number| unknown(&topic.name, *number))) {
         return results(&asked.topics, |topic, partition| {

@@ -4,6 +4,7 @@ use super::{Call, config};
 use crate::context::NODE;
 use crate::error::{self, Code};
 use crate::frame::text;
+use crate::{groups, transactions};
 use acme_log::{Log, Settings, Topic};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -103,7 +104,10 @@ fn make(
             .map_err(|faults| fault(acme_log::Error::InvalidSettings(faults)))?;
         return Ok((None, Arc::new(settings)));
     }
-    let topic = log.create_topic(&wanted.name, wanted.partitions, wanted.settings, false).map_err(fault)?;
+    // The coordinators' topics are the broker's own, whoever makes them.
+    let is_internal = [groups::TOPIC, transactions::TOPIC].contains(&wanted.name.as_str());
+    let topic = log.create_topic(&wanted.name, wanted.partitions, wanted.settings, is_internal);
+    let topic = topic.map_err(fault)?;
     let settings = Arc::clone(&topic.settings);
     Ok((Some(topic), settings))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) async fn handle(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = call.context.log.topics();
     let mut results = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
         let mut parts = Vec::with_capacity(topic.partitions.len());
         for part in &topic.partitions {
             let result = DeleteRecordsPartitionResult::default().with_partition_index(part.partition_index);

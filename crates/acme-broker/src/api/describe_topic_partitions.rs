@@ -6,6 +6,7 @@ use crate::context::NODE;
 use crate::error::{self, Code};
 use crate::frame::text;
 use acme_log::{Partition, Topic};
+use kafka_protocol::messages::describe_topic_partitions_request::Cursor as RequestCursor;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -21,7 +22,12 @@ pub(crate) async fn handle(
     call: &Call,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+    // Who names topics names that of the cursor, too.
+    let is_named = |name: &TopicName| {
+        request.topics.is_empty() || request.topics.iter().any(|topic| topic.name == *name)
+    };
+    let is_valid = |cursor: &RequestCursor| cursor.partition_index >= 0 && is_named(&cursor.topic_name);
+    if !request.cursor.as_ref().is_none_or(is_valid) {
         let refused = request.topics.into_iter().map(|topic| {
             DescribeTopicPartitionsResponseTopic::default()
                 .with_error_code(Code::InvalidRequest.code())

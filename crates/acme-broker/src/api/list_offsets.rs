@@ -23,6 +23,8 @@ fn since(timestamp: i64) -> i16 {
         MAX_TIMESTAMP => 7,
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
+        // Not one that is served.
+        ..LATEST_TIERED => i16::MAX,
         _ => 0,
     }
 }
@@ -30,7 +32,7 @@ fn since(timestamp: i64) -> i16 {
 pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let topics = call.context.log.topics();
     let is_committed = call.version >= 2 && request.isolation_level == 1;
-    // A partition that is asked for twice is refused.
+    // A partition that is asked for twice is refused, once.
     let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
     for topic in &request.topics {
         for part in &topic.partitions {
@@ -41,7 +43,8 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         }
     }
     let topics = request.topics.iter().map(|topic| {
-        let parts = topic.partitions.iter().map(|part| {
+        let mut told = BTreeSet::new();
+        let parts = topic.partitions.iter().filter(|part| told.insert(part.partition_index)).map(|part| {
             let is_twice = twice.contains(&(topic.name.0.to_string(), part.partition_index));
             let found = match topics.partition(&topic.name, part.partition_index) {
                 _ if is_twice => Err(Code::InvalidRequest),

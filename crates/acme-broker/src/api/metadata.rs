@@ -10,7 +10,7 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What everybody may do to a topic: READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits.
 pub(crate) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
@@ -23,7 +23,12 @@ pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataRes
     let topics = match &request.topics {
         Some(asked) if !(asked.is_empty() && call.version == 0) => {
             let mut topics = Vec::with_capacity(asked.len());
+            // What is asked for twice is answered once.
+            let mut seen = BTreeSet::new();
             for topic in asked {
+                if !seen.insert((topic.name.as_deref(), topic.topic_id)) {
+                    continue;
+                }
                 topics.push(one(call, &request, topic).await);
             }
             topics

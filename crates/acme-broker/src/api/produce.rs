@@ -81,7 +81,7 @@ pub(crate) async fn start(
 
 async fn answer(call: &Call, outcomes: Vec<(StrBytes, Uuid, Vec<Outcome>)>) -> Result<Reply, Refused> {
     let mut response = ProduceResponse::default();
-    for (name, id, parts) in outcomes {
+    for (name, id, parts) in outcomes.into_iter().filter(|(.., parts)| !parts.is_empty()) {
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
             answers.push(partition_answer(call, part, &mut response).await);
@@ -114,12 +114,12 @@ async fn partition_answer(
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(appended.append_time.unwrap_or(-1))
             .with_log_start_offset(if call.version >= 5 { appended.log_start } else { -1 }),
-        Err(Fault { code, message, records }) => {
+        Err(Fault { code, message, records, log_start }) => {
             let answer = answer
                 .with_error_code(code.code())
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1)
-                .with_log_start_offset(-1);
+                .with_log_start_offset(if call.version >= 5 { log_start } else { -1 });
             if code == Code::NotLeaderOrFollower && call.version >= 10 {
                 // KIP-951: where the leader is.
                 let (host, port) = call.session.advertised.clone();
@@ -158,6 +158,8 @@ struct Fault {
     message: Option<String>,
     /// Which records are at fault, where not the whole batch is (KIP-467).
     records: Vec<BatchIndexAndErrorMessage>,
+    /// The first offset of the partition, where it has looked at what the batch says.
+    log_start: i64,
 }
 
 impl Fault {
@@ -185,13 +187,13 @@ impl Fault {
             error.with_batch_index_error_message(Some(why.clone()))
         };
         let records = records.iter().map(one).collect();
-        Self { code: Code::InvalidRecord, message: Some(message), records }
+        Self { code: Code::InvalidRecord, message: Some(message), records, log_start: -1 }
     }
 }
 
 impl From<Code> for Fault {
     fn from(code: Code) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, records: Vec::new(), log_start: -1 }
     }
 }
 
@@ -212,9 +214,18 @@ async fn append(
         return Err(not_one(call.version));
     }
     let mut guard = None;
-    if let Ok(Some(length)) = acme_records::whole(&records) {
-        if length != records.len() {
+    let whole = acme_records::whole(&records);
+    if let Err(acme_records::Fault::Magic(0 | 1)) = whole {
+        let message = "Produce requests are only allowed to contain record batches with magic version 2";
+        return Err(Fault::new(Code::InvalidRecord, message));
+    }
+    if let Ok(length) = whole {
+        if length != Some(records.len()) {
             return Err(not_one(call.version));
+        }
+        if (&records[..]).get_i64() != 0 {
+            let log_start = partition.marks().log_start;
+            return Err(Fault { log_start, ..Fault::new(Code::InvalidRecord, "A batch begins at offset 0") });
         }
         let attributes = records[22];
         if attributes & 7 == ZSTD && call.version < 7 {
@@ -226,10 +237,24 @@ async fn append(
             guard = admitted(call, transactional_id, partition, &records[..HEADER]).await?;
         }
     }
-    partition.append(records, Writer::Client { guard }).map_err(|error| match &error {
-        AppendError::InvalidRecord(reason) => Fault::new(Code::InvalidRecord, reason),
-        AppendError::Keyless { records, total } => Fault::keyless(partition, records, *total),
-        error => error::of_append(error).into(),
+    partition.append(records, Writer::Client { guard }).map_err(|error| {
+        let fault = match &error {
+            AppendError::InvalidRecord(reason) => Fault::new(Code::InvalidRecord, reason),
+            AppendError::Keyless { records, total } => Fault::keyless(partition, records, *total),
+            error => error::of_append(error).into(),
+        };
+        // Kafka tells it with every error but these: ReplicaManager.appendToLocalLog.
+        let log_start = match &error {
+            AppendError::Corrupt(_)
+            | AppendError::TooLarge { .. }
+            | AppendError::UnsupportedFormat(_)
+            | AppendError::DiskFull(_)
+            | AppendError::Disk(_)
+            | AppendError::Offline(_)
+            | AppendError::Closed => -1,
+            _ => partition.marks().log_start,
+        };
+        Fault { log_start, ..fault }
     })
 }
 

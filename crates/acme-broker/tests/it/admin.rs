@@ -211,6 +211,7 @@ async fn offsets_are_found_by_all_special_times_and_records_are_deleted() {
     assert_eq!(ask(-3, 6).await.0, Code::UnsupportedVersion.code());
     assert_eq!(ask(-4, 9).await, (0, 0, -1));
     assert_eq!(ask(-5, 9).await, (0, -1, -1));
+    assert_eq!(ask(-9, 9).await.0, Code::UnsupportedVersion.code());
     assert_eq!(ask(1_001, 1).await, (0, 1, 5_000));
     assert_eq!(ask(6_000, 9).await, (0, -1, -1));
 
@@ -254,4 +255,43 @@ async fn partitions_are_described_in_pages() {
         cursor = Some(at.with_partition_index(next.partition_index));
     }
     assert_eq!(seen, ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_asked_for_twice_is_answered_once_and_a_cursor_stands_at_one_that_is_asked_for() {
+    let server = Server::start().await;
+    server.topic("t", 1, &[]);
+    let mut wire = server.wire().await;
+    let asked = MetadataRequestTopic::default().with_name(Some(topic("t")));
+    let twice = MetadataRequest::default().with_topics(Some(vec![asked.clone(), asked]));
+    for version in [1, 12] {
+        assert_eq!(wire.ask(&twice, version).await.topics.len(), 1);
+    }
+    for (name, code) in [("t", 0), ("elsewhere", Code::InvalidRequest.code())] {
+        let asked = m::describe_topic_partitions_request::TopicRequest::default().with_name(topic("t"));
+        let cursor = m::describe_topic_partitions_request::Cursor::default().with_topic_name(topic(name));
+        let request = m::DescribeTopicPartitionsRequest::default()
+            .with_topics(vec![asked])
+            .with_response_partition_limit(9)
+            .with_cursor(Some(cursor));
+        assert_eq!(wire.ask(&request, 0).await.topics[0].error_code, code, "a cursor at {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_the_coordinators_is_internal_whoever_makes_it() {
+    let server = Server::start().await;
+    let mut wire = server.wire().await;
+    let request = CreateTopicsRequest::default().with_topics(vec![
+        wanted("__consumer_offsets", 3, 1),
+        wanted("__transaction_state", 2, 1),
+        wanted("__mine", 1, 1),
+    ]);
+    let answer = wire.ask(&request, 7).await;
+    assert!(answer.topics.iter().all(|topic| topic.error_code == 0), "{answer:?}");
+    let answer = wire.ask(&MetadataRequest::default().with_topics(None), 12).await;
+    for topic in answer.topics {
+        let name = topic.name.unwrap().to_string();
+        assert_eq!(topic.is_internal, name != "__mine", "{name}");
+    }
 }

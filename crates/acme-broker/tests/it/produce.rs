@@ -111,7 +111,9 @@ async fn what_cannot_be_taken_is_refused_with_kafkas_errors() {
         ("no records", "t", 9, -1, None, Code::InvalidRecord),
         ("two batches", "t", 9, -1, Some(two.freeze()), Code::InvalidRecord),
         ("a flipped byte", "t", 9, -1, damaged(70, 1), Code::CorruptMessage),
-        ("a length beyond the batch", "t", 9, -1, damaged(10, 1), Code::CorruptMessage),
+        ("a length beyond the batch", "t", 9, -1, damaged(10, 1), Code::InvalidRecord),
+        ("a base offset", "t", 9, -1, damaged(7, 1), Code::InvalidRecord),
+        ("an old format", "t", 9, -1, damaged(16, 3), Code::InvalidRecord),
         (
             "a batch that is too large",
             "t",

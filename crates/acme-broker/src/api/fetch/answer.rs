@@ -15,6 +15,9 @@ pub(super) fn of_error(call: &Call, code: Code) -> Result<Reply, Refused> {
     frame::encode(&response, FetchRequest::KEY, call.version, call.correlation).map(Reply::of)
 }
 
+/// Codes of what is not there: Kafka answers them without asking a log.
+const UNKNOWN: [i16; 2] = [Code::UnknownTopicOrPartition.code(), Code::UnknownTopicId.code()];
+
 /// Bytes under construction, with batches between them.
 struct Rope {
     bytes: BytesMut,
@@ -119,6 +122,8 @@ impl Rope {
                 self.bytes.put_i64(aborted.first_offset);
                 self.tags();
             }
+        } else if UNKNOWN.contains(&part.code) {
+            self.count(0);
         } else {
             self.null();
         }

@@ -19,6 +19,8 @@ const THERE: &[&str] =
 const SOME_NUMBER: &[&str] = &["port", "total_bytes", "usable_bytes"];
 /// Numbers that a broker hands out: the first that is seen is #1, and so on.
 const HANDED_OUT: &[&str] = &["producer_id", "session_id"];
+/// Epochs of groups of KIP-848: ours count from 1, Kafka's from 2.
+const MEMBER_EPOCHS: &[&str] = &["member_epoch", "group_epoch", "assignment_epoch"];
 /// What tells elements of a list apart; these lists have no order.
 const KEYS: &[&str] = &[
     "name",
@@ -28,6 +30,7 @@ const KEYS: &[&str] = &[
     "group_id",
     "partition_index",
     "partition",
+    "index",
     "api_key",
     "transactional_id",
     "member_id",
@@ -72,6 +75,10 @@ impl Names {
             Tree::Leaf(text) if field == "leader_epoch" && text == self.epoch.to_string() => {
                 Tree::leaf("the first")
             }
+            Tree::Leaf(text) if MEMBER_EPOCHS.contains(&field) => match text.parse::<i32>() {
+                Ok(epoch @ 1..) => Tree::Leaf((epoch + self.epoch - 1).to_string()),
+                _ => Tree::Leaf(text),
+            },
             Tree::Leaf(text) => Tree::Leaf(self.without_uuids(&text)),
             Tree::List(items) => Tree::List(items.into_iter().map(|item| self.named(field, item)).collect()),
             Tree::Fields(fields) => Tree::Fields(
@@ -108,6 +115,16 @@ impl Names {
     }
 }
 
+/// A text without its ids.
+fn without_ids(text: &str) -> String {
+    let mut names = Names::new(0);
+    let mut text = names.without_uuids(text);
+    for number in 1..=names.numbers.len() {
+        text = text.replace(&format!("id#{number}"), "id");
+    }
+    text
+}
+
 fn is_uuid(text: &str) -> bool {
     text.bytes().enumerate().all(|(at, byte)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
@@ -130,7 +147,10 @@ fn plain(field: &str, tree: Tree) -> Tree {
                 .collect(),
         ),
         Tree::List(items) => {
-            let items: Vec<Tree> = items.into_iter().map(|item| plain("", item)).collect();
+            let mut items: Vec<Tree> = items.into_iter().map(|item| plain("", item)).collect();
+            if field == "partitions" && items.iter().all(|item| matches!(item, Tree::Leaf(_))) {
+                items.sort();
+            }
             if field == "synonyms" || field == "batches" { Tree::List(items) } else { keyed(items) }
         }
     }
@@ -153,8 +173,13 @@ fn leaf(field: &str, text: String) -> String {
 fn keyed(items: Vec<Tree>) -> Tree {
     let key = |item: &Tree| {
         let Tree::Fields(fields) = item else { return None };
+        let has_id = fields.iter().any(|(name, _)| name == "topic_id");
         KEYS.iter().find_map(|key| match fields.iter().find(|(name, _)| name == key) {
-            Some((_, Tree::Leaf(text))) if !text.starts_with("00000000-0000") && text != "None" => {
+            Some((_, Tree::Leaf(text)))
+                if !(text.len() == 36 && text.trim_matches(['0', '-']).is_empty())
+                    && text != "None"
+                    && !(text == "\"\"" && has_id) =>
+            {
                 Some(format!("[{text}]"))
             }
             _ => None,
@@ -167,10 +192,8 @@ fn keyed(items: Vec<Tree>) -> Tree {
                 && keys.iter().collect::<std::collections::BTreeSet<_>>().len() == keys.len() =>
         {
             let mut fields: Vec<_> = keys.into_iter().zip(items).collect();
-            // Ids have no order that both sides share.
-            if !fields.iter().any(|(key, _)| key.get(1..37).is_some_and(is_uuid)) {
-                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-            }
+            // Ids have no order that both sides share; what belongs to them has.
+            fields.sort_by_cached_key(|(key, item)| (without_ids(key), without_ids(&format!("{item:?}"))));
             Tree::Fields(fields)
         }
         _ => Tree::List(items),

@@ -33,36 +33,37 @@ pub(super) async fn lives(side: &mut Side) {
         let name = format!("modern-{v}");
         let (one, two) = (format!("one-{v}"), format!("two-{v}"));
         side.ask("the first comes", v, &joining(&name, &one, &["shared"])).await;
+        let (first, second) = (side.first_member_epoch(), side.first_member_epoch() + 1);
         side.ask(
             "and says what it has",
             v,
-            &beat(&name, &one, 1).with_topic_partitions(has(id, &[0, 1, 2, 3])),
+            &beat(&name, &one, first).with_topic_partitions(has(id, &[0, 1, 2, 3])),
         )
         .await;
-        side.ask("goes on", v, &beat(&name, &one, 1)).await;
+        side.ask("goes on", v, &beat(&name, &one, first)).await;
         side.newly("with one", describing(&[&name])).await;
         side.ask("the second comes", v, &joining(&name, &two, &["shared"])).await;
-        side.ask("the first is told", v, &beat(&name, &one, 1)).await;
+        side.ask("the first is told", v, &beat(&name, &one, first)).await;
         side.newly("with two", describing(&[&name])).await;
-        side.ask("the second waits", v, &beat(&name, &two, 2)).await;
+        side.ask("the second waits", v, &beat(&name, &two, second)).await;
         side.ask(
             "the first has given up two",
             v,
-            &beat(&name, &one, 1).with_topic_partitions(has(id, &[0, 1])),
+            &beat(&name, &one, first).with_topic_partitions(has(id, &[0, 1])),
         )
         .await;
-        side.ask("the second has them", v, &beat(&name, &two, 2)).await;
-        side.ask("an old epoch", v, &beat(&name, &two, 1)).await;
+        side.ask("the second has them", v, &beat(&name, &two, second)).await;
+        side.ask("an old epoch", v, &beat(&name, &two, first)).await;
         side.ask("a future epoch", v, &beat(&name, &two, 9)).await;
-        side.ask("an unknown member", v, &beat(&name, "nobody", 1)).await;
-        side.newly("a commit of a member", commit(&name, &one, 2)).await;
-        side.newly("a commit of an old epoch", commit(&name, &two, 1)).await;
-        side.newly("a commit of a stranger", commit(&name, "nobody", 2)).await;
+        side.ask("an unknown member", v, &beat(&name, "nobody", first)).await;
+        side.newly("a commit of a member", commit(&name, &one, second)).await;
+        side.newly("a commit of an old epoch", commit(&name, &two, first)).await;
+        side.newly("a commit of a stranger", commit(&name, "nobody", second)).await;
         side.newly("a commit of nobody", commit(&name, "", -1)).await;
         side.newly("what was committed", offsets(9, &name, None)).await;
         let mut asking = offsets(9, &name, None);
         asking.groups[0].member_id = Some(text(&one));
-        asking.groups[0].member_epoch = 1;
+        asking.groups[0].member_epoch = first;
         side.newly("asked with an old epoch", asking.clone()).await;
         asking.groups[0].member_id = Some(text("nobody"));
         side.newly("asked by a stranger", asking).await;
@@ -74,7 +75,7 @@ pub(super) async fn lives(side: &mut Side) {
         side.newly("a classic look", m::DescribeGroupsRequest::default().with_groups(vec![group(&name)]))
             .await;
         side.ask("the second leaves", v, &beat(&name, &two, -1)).await;
-        side.ask("it has left", v, &beat(&name, &two, 2)).await;
+        side.ask("it has left", v, &beat(&name, &two, second)).await;
         side.ask("the first leaves", v, &beat(&name, &one, -1)).await;
         side.newly("with nobody", describing(&[&name])).await;
         side.newly("deleted", m::DeleteGroupsRequest::default().with_groups_names(vec![group(&name)])).await;
@@ -93,14 +94,15 @@ fn commit(name: &str, member: &str, epoch: i32) -> m::OffsetCommitRequest {
 
 async fn fixed(side: &mut Side) {
     let v = side.newest::<m::ConsumerGroupHeartbeatRequest>();
+    let first = side.first_member_epoch();
     let named = |request: m::ConsumerGroupHeartbeatRequest| request.with_instance_id(Some(text("fixed")));
     side.ask("a fixed one comes", v, &named(joining("fixed", "first", &["shared"]))).await;
     side.ask("another with its name", v, &named(joining("fixed", "second", &["shared"]))).await;
     side.ask("it goes for a while", v, &named(beat("fixed", "first", -2))).await;
     side.newly("while it is away", describing(&["fixed"])).await;
     side.ask("another comes in its place", v, &named(joining("fixed", "third", &["shared"]))).await;
-    side.ask("the old one is fenced", v, &named(beat("fixed", "first", 1))).await;
-    side.ask("without its name", v, &beat("fixed", "third", 1)).await;
+    side.ask("the old one is fenced", v, &named(beat("fixed", "first", first))).await;
+    side.ask("without its name", v, &beat("fixed", "third", first)).await;
     side.ask("leaves for good", v, &named(beat("fixed", "third", -1))).await;
 }
 
@@ -108,7 +110,8 @@ pub(super) async fn invalid(side: &mut Side) {
     let v = side.newest::<m::ConsumerGroupHeartbeatRequest>();
     create(side, &[("subscribed", 1, &[])]).await;
     let good = joining("strict", "m", &["subscribed"]);
-    for (label, request) in [
+    let mut told = 0;
+    for (label, mut request) in [
         ("no group", joining("", "m", &["subscribed"])),
         ("a blank group", joining("  ", "m", &["subscribed"])),
         ("no member", joining("strict", "", &["subscribed"])),
@@ -129,10 +132,13 @@ pub(super) async fn invalid(side: &mut Side) {
         ("an unknown topic", joining("curious", "m", &["unseen"])),
         ("an empty subscription", joining("curious-2", "m", &[])),
         ("the range assignor", good.clone().with_server_assignor(Some(text("range")))),
-        ("again with another assignor", beat("strict", "m", 1).with_server_assignor(Some(text("uniform")))),
+        ("again with another assignor", beat("strict", "m", 0).with_server_assignor(Some(text("uniform")))),
         ("a pattern", joining("patterns", "m", &[]).with_subscribed_topic_regex(Some(text("subscr.*")))),
     ] {
-        side.ask(label, v, &request).await;
+        if label.starts_with("again") {
+            request.member_epoch = told;
+        }
+        told = side.ask(label, v, &request).await.member_epoch;
     }
     for names in [&["nowhere"][..], &[""], &["strict", "strict"], &[], &["curious"]] {
         side.each(&format!("{names:?} described"), |_| describing(names)).await;

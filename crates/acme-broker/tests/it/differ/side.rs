@@ -107,6 +107,10 @@ impl Side {
         R::Response: Debug + Default,
     {
         // The coordinators' topics are made at the beginning; what is said for so long after it is an answer.
+        let mut soon = soon.to_vec();
+        if self.script.starts_with("transactions::") {
+            soon.push(CONCURRENT);
+        }
         let patience = if self.script == "ready" { PATIENCE } else { Duration::from_secs(3) };
         let until = Instant::now() + patience;
         loop {
@@ -122,6 +126,29 @@ impl Side {
             self.record::<R>(label, version, answer.as_ref());
             return answer.unwrap_or_default();
         }
+    }
+
+    /// Waits until a topic's partitions have their leader: Kafka answers that a topic is made before it is.
+    pub(super) async fn led(&mut self, name: &str, partitions: i32) {
+        let parts: Vec<(i32, i64)> = (0..partitions).map(|number| (number, -1)).collect();
+        let request = super::words::list_offsets(name, &parts);
+        let version = self.newest::<kafka_protocol::messages::ListOffsetsRequest>();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.send_on(0, version, &request).await;
+            let answer = self.answer::<kafka_protocol::messages::ListOffsetsRequest>(0, version).await;
+            let answer = answer.unwrap_or_default();
+            if answer.topics.iter().flat_map(|topic| &topic.partitions).all(|part| part.error_code == 0) {
+                return;
+            }
+            assert!(Instant::now() < until, "{}: {name} has no leaders: {answer:?}", self.address);
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The epoch of the first member of a group of KIP-848: from Kafka 4.2 on, groups begin at 2.
+    pub(super) fn first_member_epoch(&self) -> i32 {
+        2 - self.epoch
     }
 
     /// Sends on the n-th connection of the script, without waiting.

@@ -33,6 +33,9 @@ pub(super) async fn create(side: &mut Side, topics: &[Wanted<'_>]) -> Vec<Uuid> 
         topics.iter().map(|(name, partitions, configs)| creatable(name, *partitions, 1, configs)).collect();
     let request = m::CreateTopicsRequest::default().with_topics(all).with_timeout_ms(30_000);
     let answer = side.newly("what the script needs", request).await;
+    for (name, partitions, _) in topics {
+        side.led(name, *partitions).await;
+    }
     let found =
         |name: &str| answer.topics.iter().find(|topic| &*topic.name.0 == name).map(|topic| topic.topic_id);
     topics.iter().map(|(name, ..)| found(name).unwrap_or_default()).collect()
