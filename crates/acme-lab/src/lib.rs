@@ -41,6 +41,8 @@ pub fn install_all() -> Result<()> {
     kafka::Oldest::install()?;
     kafka::install_kcat()?;
     rdkafka::install_python()?;
+    kafka_python::install()?;
+    streams::install()?;
     foreign::install()?;
     postgres::install_all()
 }

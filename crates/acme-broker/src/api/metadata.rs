@@ -23,9 +23,11 @@ pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataRes
     let topics = match &request.topics {
         Some(asked) if !(asked.is_empty() && call.version == 0) => {
             let mut topics = Vec::with_capacity(asked.len());
+            // Where any topic has an id, those without are passed over, as by Apache Kafka.
+            let by_id = call.version >= 12 && asked.iter().any(|topic| !topic.topic_id.is_nil());
             // What is asked for twice is answered once.
             let mut seen = BTreeSet::new();
-            for topic in asked {
+            for topic in asked.iter().filter(|topic| !by_id || !topic.topic_id.is_nil()) {
                 if !seen.insert((topic.name.as_deref(), topic.topic_id)) {
                     continue;
                 }
@@ -49,15 +51,18 @@ pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataRes
 
 async fn one(call: &Call, request: &MetadataRequest, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
     let topics = call.context.log.topics();
-    let Some(name) = &asked.name else {
+    // An id goes before a name: the Java client sends an empty name with each id.
+    let name = asked.name.as_ref().filter(|_| asked.topic_id.is_nil());
+    let Some(name) = name else {
         let code = match topics.with_id(asked.topic_id) {
             _ if call.version < 12 => Code::InvalidRequest,
             Some(topic) => return described(call, request, topic),
             None => Code::UnknownTopicId,
         };
+        let name = (call.version < 12).then(|| asked.name.clone().unwrap_or_default());
         return MetadataResponseTopic::default()
             .with_error_code(code.code())
-            .with_name((call.version < 12).then(TopicName::default))
+            .with_name(name)
             .with_topic_id(if call.version >= 10 { asked.topic_id } else { Default::default() });
     };
     if let Some(topic) = topics.named(name) {

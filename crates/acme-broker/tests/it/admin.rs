@@ -114,12 +114,6 @@ async fn metadata_makes_topics_only_where_it_may() {
     let made = wire.ask(&ask("a", true), 12).await.topics[0].clone();
     assert_eq!((made.error_code, made.partitions.len()), (0, 1));
     assert_eq!((made.partitions[0].leader_id, made.partitions[0].isr_nodes.len()), (BrokerId(1), 1));
-    // By its id, and one that there is not.
-    let topics = [made.topic_id, uuid::Uuid::from_u128(3)]
-        .map(|id| MetadataRequestTopic::default().with_topic_id(id).with_name(None));
-    let answer = wire.ask(&MetadataRequest::default().with_topics(Some(topics.to_vec())), 12).await;
-    assert_eq!(answer.topics[0].name, Some(topic("a")));
-    assert_eq!((answer.topics[1].error_code, &answer.topics[1].name), (Code::UnknownTopicId.code(), &None));
     let all = wire.ask(&MetadataRequest::default().with_topics(None), 9).await;
     assert_eq!(
         (all.topics.len(), all.brokers[0].port),
@@ -131,6 +125,29 @@ async fn metadata_makes_topics_only_where_it_may() {
     let never = Server::with(|options| options.auto_create_topics = false).await;
     let refused = never.wire().await.ask(&ask("a", true), 12).await.topics[0].clone();
     assert_eq!(refused.error_code, Code::UnknownTopicOrPartition.code());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_tells_of_topics_by_their_ids() {
+    let server = Server::start().await;
+    server.topic("a", 1, &[]);
+    let mut wire = server.wire().await;
+    let id = wire.ask(&MetadataRequest::default().with_topics(None), 12).await.topics[0].topic_id;
+    // The Java client sends an empty name with each id.
+    for name in [None, Some(topic("")), Some(topic("b"))] {
+        let of = |id| MetadataRequestTopic::default().with_topic_id(id).with_name(name.clone());
+        let mut topics = vec![of(id), of(uuid::Uuid::from_u128(3))];
+        topics.push(MetadataRequestTopic::default().with_name(Some(topic("passed-over"))));
+        let request =
+            MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(true);
+        let found = wire.ask(&request, 12).await.topics;
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].error_code, found[0].topic_id, &found[0].name), (0, id, &Some(topic("a"))));
+        assert_eq!((found[1].error_code, &found[1].name), (Code::UnknownTopicId.code(), &None));
+    }
+    let early = vec![MetadataRequestTopic::default().with_topic_id(id).with_name(Some(topic("a")))];
+    let refused = wire.ask(&MetadataRequest::default().with_topics(Some(early)), 11).await.topics;
+    assert_eq!(refused[0].error_code, Code::InvalidRequest.code());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,18 +2,46 @@
 
 use crate::support::{PATIENCE, Server};
 use acme_lab::kafka;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-/// Runs a client to its end, away from the runtime's threads.
+/// Runs a client to its end, away from the runtime's threads. One that does not end in time is ended, and what it has said so
+/// far is shown.
 pub(crate) async fn run(mut command: Command, input: &'static str) -> Output {
-    let work = tokio::task::spawn_blocking(move || {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    });
-    tokio::time::timeout(PATIENCE, work).await.expect("the client ends").unwrap()
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut given = child.stdin.take().unwrap();
+    let stdout = collected(child.stdout.take().unwrap());
+    let stderr = collected(child.stderr.take().unwrap());
+    let fed = tokio::task::spawn_blocking(move || given.write_all(input.as_bytes()).unwrap());
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let (stdout, stderr) = (stdout.await.unwrap(), stderr.await.unwrap());
+    let status =
+        status.unwrap_or_else(|| panic!("the client does not end\n{}\n{}", show(&stdout), show(&stderr)));
+    fed.await.unwrap();
+    Output { status, stdout, stderr }
+}
+
+fn collected(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    tokio::task::spawn_blocking(move || {
+        let mut all = Vec::new();
+        from.read_to_end(&mut all).unwrap();
+        all
+    })
 }
 
 /// What a client that succeeds has printed.

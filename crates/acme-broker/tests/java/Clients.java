@@ -203,6 +203,10 @@ public class Clients {
     if (settings.containsKey("group.instance.id")) {
       settings.put("group.instance.id", name);
     }
+    // By the other protocol the broker says how often.
+    if (settings.get("group.protocol").equals("classic")) {
+      settings.put("heartbeat.interval.ms", "300");
+    }
     return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
   }
 
