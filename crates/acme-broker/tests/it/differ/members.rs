@@ -2,7 +2,9 @@
 
 use super::side::Side;
 use super::words::*;
+use crate::support::PATIENCE;
 use m::consumer_group_heartbeat_request::TopicPartitions;
+use tokio::time::Instant;
 
 fn beat(name: &str, member: &str, epoch: i32) -> m::ConsumerGroupHeartbeatRequest {
     m::ConsumerGroupHeartbeatRequest::default()
@@ -27,8 +29,24 @@ fn describing(names: &[&str]) -> m::ConsumerGroupDescribeRequest {
     m::ConsumerGroupDescribeRequest::default().with_group_ids(names.iter().map(|name| group(name)).collect())
 }
 
+/// Waits until the coordinator knows a topic: Kafka's learns of it after the partitions have their leaders.
+async fn known(side: &mut Side, name: &str) {
+    let group = format!("who-knows-{name}");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = side.newly("is it known", joining(&group, "m", &[name])).await;
+        side.exchanges.pop();
+        if answer.assignment.is_some_and(|assignment| !assignment.topic_partitions.is_empty()) {
+            break;
+        }
+        assert!(Instant::now() < until, "no coordinator knows {name}");
+    }
+    side.newly("it is known", beat(&group, "m", -1)).await;
+}
+
 pub(super) async fn lives(side: &mut Side) {
     let id = create(side, &[("shared", 4, &[])]).await[0];
+    known(side, "shared").await;
     for v in side.versions::<m::ConsumerGroupHeartbeatRequest>() {
         let name = format!("modern-{v}");
         let (one, two) = (format!("one-{v}"), format!("two-{v}"));
@@ -109,6 +127,7 @@ async fn fixed(side: &mut Side) {
 pub(super) async fn invalid(side: &mut Side) {
     let v = side.newest::<m::ConsumerGroupHeartbeatRequest>();
     create(side, &[("subscribed", 1, &[])]).await;
+    known(side, "subscribed").await;
     let good = joining("strict", "m", &["subscribed"]);
     let mut told = 0;
     for (label, mut request) in [
