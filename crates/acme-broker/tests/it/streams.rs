@@ -1,7 +1,7 @@
 //! Kafka Streams with `exactly_once_v2`, which is killed on its way: what it counts is compared with what it was given.
 
 use crate::java::source;
-use crate::support::{PATIENCE, Server};
+use crate::support::{PATIENCE, Server, now_ms};
 use acme_kafka::produce::{Producer, ProducerOptions};
 use acme_kafka::{Client, Config, FetchOptions, Fetcher, Isolation, Position, TopicPartition};
 use acme_lab::java;
@@ -44,19 +44,19 @@ impl Drop for App {
 /// How often each key must have come in the end.
 type Counts = BTreeMap<String, u64>;
 
-/// Writes these lines and events, and adds what their counts must be.
-async fn feed(client: &Client, numbers: Range<usize>, words: &mut Counts, minutes: &mut Counts) {
+/// Writes these lines and events, the first of a time, and adds what their counts must be.
+async fn feed(client: &Client, start: i64, numbers: Range<usize>, words: &mut Counts, minutes: &mut Counts) {
     let mut producer = Producer::connect(client.clone(), ProducerOptions::default()).await.unwrap();
     for number in numbers {
         let partition = number as i32 % PARTITIONS;
         let line = [WORDS[number % 7], WORDS[number / 7 % 7]];
         let target = producer.target(&TopicPartition::new("lines", partition)).await.unwrap();
-        producer.send(target, 0, None, Some(line.join(" ").as_bytes()), &[]).await.unwrap();
+        producer.send(target, start, None, Some(line.join(" ").as_bytes()), &[]).await.unwrap();
         for word in line {
             *words.entry(word.to_owned()).or_default() += 1;
         }
         // Times never go back within a partition, so that no record is late for its minute.
-        let (key, time) = (format!("key-{}", number % 10), 20 * number as i64);
+        let (key, time) = (format!("key-{}", number % 10), start + 20 * number as i64);
         let target = producer.target(&TopicPartition::new("events", partition)).await.unwrap();
         producer.send(target, time, Some(key.as_bytes()), Some(b"x"), &[]).await.unwrap();
         *minutes.entry(format!("{key}@{}", time / 60_000)).or_default() += 1;
@@ -112,12 +112,14 @@ async fn counted(records: usize, kills: usize) {
     }
     let client = Client::connect(Config::new([server.bootstrap()])).await.unwrap();
     let (mut words, mut minutes) = (Counts::new(), Counts::new());
+    // Times of today: retention takes away what is older than a week, read or not.
+    let start = now_ms();
     let state = tempfile::tempdir().unwrap();
     let mut seen = Seen::new(&client).await;
     let mut app = App::start(&server, state.path());
     // Each part is halfway through at its kill, however slow the machine is: the next one comes only then.
     for part in 0..=kills {
-        feed(&client, part * records..(part + 1) * records, &mut words, &mut minutes).await;
+        feed(&client, start, part * records..(part + 1) * records, &mut words, &mut minutes).await;
         let all: u64 = words.values().chain(minutes.values()).sum();
         if part == kills {
             seen.until(all).await;
