@@ -104,6 +104,9 @@ pub(super) async fn describe(side: &mut Side) {
 }
 
 async fn shown(side: &mut Side, kind: i8, name: &str, keys: &[&str]) {
+    // Kafka answers before all of it knows of a change. It learns of changes in their order: who knows this topic knows the change.
+    let later = format!("later-{}", side.exchanges.len());
+    create(side, &[(&later, 1, &[])]).await;
     let keys = (!keys.is_empty()).then_some(keys);
     let request = describing(vec![resource(kind, name, keys)]).with_include_synonyms(true);
     side.newly(&format!("then {name} has"), request).await;
