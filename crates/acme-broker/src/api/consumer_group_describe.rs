@@ -33,7 +33,9 @@ fn one(call: &Call, id: &GroupId, topics: &Topics, described: DescribedGroup) ->
         return described.with_error_code(Code::InvalidGroupId.code());
     }
     let Some(group) = call.context.groups.describe_consumer(id) else {
-        let why = format!("Group {} is not a consumer group.", id.as_str());
+        let what =
+            if call.context.groups.describe(id).is_some() { "is not a consumer group" } else { "not found" };
+        let why = format!("Group {} {what}.", id.as_str());
         return described.with_error_code(Code::GroupIdNotFound.code()).with_error_message(Some(text(&why)));
     };
     let members = group.members.iter().map(|(id, of)| member(call, id, of, topics));

@@ -119,12 +119,13 @@ impl Life {
         let asked = stop.subscribe();
         let mut early = asked.clone();
         let job = tokio::select! {
-            job = job(pipeline, &worker) => job?,
+            biased;
             _ = early.wait_for(|stop| *stop != Stop::No) => {
                 note(&format!("{name}: stopped before anything was read\n"));
                 running.end();
                 return Ok(Summary { complete: false });
             }
+            job = job(pipeline, &worker) => job?,
         };
         let again = || pipeline::check(&file, &text);
         let terminal = is_alone && std::io::stderr().is_terminal();

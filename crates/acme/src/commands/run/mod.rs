@@ -8,7 +8,7 @@ use acme_flow::driver::{Stop, Summary};
 use acme_types::{Diagnostic, codes};
 use clap::Args;
 use life::Life;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
@@ -85,7 +85,9 @@ async fn together(mut lives: Vec<Life>) -> Result<(), Vec<Diagnostic>> {
             }
             (is_batch, result.err().unwrap_or_default())
         };
-        running.spawn(life);
+        // Each on a thread of its own, as the coordinator of a run may block: on one of the runtime's it would keep others' tasks.
+        let runtime = Handle::current();
+        running.spawn_blocking(move || runtime.block_on(life));
         while is_batch && let Some(ended) = running.join_next().await {
             let (was_batch, found) = ended.map_err(|error| one(lost(&error)))?;
             faults.extend(found);
