@@ -92,7 +92,7 @@ fn records_of_compressed_batches_are_looked_into() {
         let two = [(1, Some("k"), Some("v")), (1, None, Some("w"))];
         let refused = compacted.append(batch(Stamp::NONE, compression, &two), CLIENT).unwrap_err();
         assert!(
-            matches!(&refused, AppendError::InvalidRecord(why) if why.contains("without key")),
+            matches!(&refused, AppendError::Keyless { records, total: 1 } if *records == [1]),
             "{refused}"
         );
         compacted.append(batch(Stamp::NONE, compression, &two[..1]), CLIENT).unwrap();
