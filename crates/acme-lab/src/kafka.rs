@@ -128,21 +128,27 @@ impl Options {
 /// Downloads a version, and what its disks are formatted with.
 pub fn install(version: &str) -> Result<PathBuf> {
     once(&format!("kafka-{version}"), |into| {
-        fs::write(into.join("pom.xml"), PROJECT)?;
-        fs::write(into.join("log4j2.properties"), LOGGING)?;
-        run(Command::new("mvn")
-            .args(["-B", "-q", "-f"])
-            .arg(into.join("pom.xml"))
-            .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-            // The other backend for logging, of Kafka 3, comes without its classes.
-            .arg("-DexcludeArtifactIds=slf4j-reload4j")
-            .arg(format!("-Dv={version}"))
-            .arg(format!("-DoutputDirectory={}", into.join("libs").display())))?;
+        // The other backend for logging, of Kafka 3, comes without its classes.
+        jars(into, version, "slf4j-reload4j")?;
         settings::format(into, "plain.checkpoint", &[])?;
         let users = ["SCRAM-SHA-256", "SCRAM-SHA-512"]
             .map(|mechanism| format!("{mechanism}=[name={USER},password={PASSWORD}]"));
         settings::format(into, "scram.checkpoint", &users)
     })
+}
+
+/// Downloads the jars of a version, but for the logging backends that it would bring itself, and says how it is to log.
+fn jars(into: &Path, version: &str, backends: &str) -> Result<()> {
+    fs::write(into.join("pom.xml"), PROJECT)?;
+    fs::write(into.join("log4j2.properties"), LOGGING)?;
+    run(Command::new("mvn")
+        .args(["-B", "-q", "-f"])
+        .arg(into.join("pom.xml"))
+        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+        .arg(format!("-DexcludeArtifactIds={backends}"))
+        .arg(format!("-Dv={version}"))
+        .arg(format!("-DoutputDirectory={}", into.join("libs").display())))
+    .map(drop)
 }
 
 /// Installs the command `kcat` where it is absent.

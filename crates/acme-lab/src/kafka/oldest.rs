@@ -1,13 +1,12 @@
 //! The oldest Kafka that is served, beside the ZooKeeper that it needs.
 
-use super::{LOGGING, PATIENCE, PROJECT, SMALL, java_words, sweep};
+use super::{PATIENCE, SMALL, jars, java_words, sweep};
 use crate::elasticsearch::java_old;
 use crate::process::once;
-use crate::{Server, cache, free_port, run, wait_for_port};
+use crate::{Server, cache, free_port, wait_for_port};
 use anyhow::Result;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Its version.
 pub const OLDEST_VERSION: &str = "2.8.2";
@@ -25,19 +24,7 @@ pub struct Oldest {
 impl Oldest {
     /// Downloads it.
     pub fn install() -> Result<PathBuf> {
-        once(&format!("kafka-{OLDEST_VERSION}"), |into| {
-            fs::write(into.join("pom.xml"), PROJECT)?;
-            fs::write(into.join("log4j2.properties"), LOGGING)?;
-            run(Command::new("mvn")
-                .args(["-B", "-q", "-f"])
-                .arg(into.join("pom.xml"))
-                .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-                // The project brings another backend for logging.
-                .arg("-DexcludeArtifactIds=slf4j-log4j12,log4j")
-                .arg(format!("-Dv={OLDEST_VERSION}"))
-                .arg(format!("-DoutputDirectory={}", into.join("libs").display())))
-            .map(drop)
-        })
+        once(&format!("kafka-{OLDEST_VERSION}"), |into| jars(into, OLDEST_VERSION, "slf4j-log4j12,log4j"))
     }
 
     /// Starts both; returns when the broker takes connections.
