@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("acme-types", &[]),
     ("acme-spec", &["acme-types"]),
     ("acme-formats", &["acme-types"]),
+    ("acme-raw", &[]),
     ("acme-records", &[]),
     ("acme-kafka", &["acme-types", "acme-records"]),
     ("acme-log", &["acme-types", "acme-records"]),

@@ -1,19 +1,19 @@
 //! Rows to JSON lines: documents as they came where nothing changed, patched where something did.
 
 use super::document::members;
-use super::number::write_wide;
+use super::number::{write_scaled, write_wide};
 use crate::encode::{Encode, Encoded};
 use acme_types::batch::is_json;
 use acme_types::{Batch, Diagnostic, DocumentEdits, Shape, codes};
 use arrow::array::{Array, BinaryArray, BinaryViewArray, Decimal128Array, Decimal256Array, StringViewArray};
-use arrow::datatypes::{DataType, FieldRef, i256};
+use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType, FieldRef, i256};
 use arrow::error::ArrowError;
 use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use std::sync::Arc;
 
 /// Writes one JSON object a row, each with a line end.
 ///
-/// NULL is written as `null`; timestamps as RFC 3339 in UTC; decimals as exact numbers; bytes as base64; JSON columns as
+/// NULL is written as `null`; timestamps as RFC 3339 in UTC; decimals with the digits of their scale; bytes as base64; JSON columns as
 /// they are. A row that is a document keeps its own text, member by member, where nothing replaces it.
 pub struct JsonEncoder {
     shape: Shape,
@@ -186,11 +186,16 @@ impl EncoderFactory for OurTypes {
                 None => return Ok(None),
             },
             DataType::Decimal128(_, scale) => match any.downcast_ref::<Decimal128Array>() {
-                Some(array) => Box::new(Decimal(|row| i256::from(array.value(row)), *scale)),
+                Some(array) => Box::new(Decimal(|row| i256::from(array.value(row)), *scale, write_scaled)),
                 None => return Ok(None),
             },
-            DataType::Decimal256(_, scale) => match any.downcast_ref::<Decimal256Array>() {
-                Some(array) => Box::new(Decimal(|row| array.value(row), *scale)),
+            DataType::Decimal256(precision, scale) => match any.downcast_ref::<Decimal256Array>() {
+                Some(array) => {
+                    // The widest precision is that of undeclared numbers and of what is computed from them.
+                    let write =
+                        if *precision == DECIMAL256_MAX_PRECISION { write_wide } else { write_scaled };
+                    Box::new(Decimal(|row| array.value(row), *scale, write))
+                }
                 None => return Ok(None),
             },
             DataType::Binary => match any.downcast_ref::<BinaryArray>() {
@@ -215,12 +220,13 @@ impl Encoder for Verbatim<'_> {
     }
 }
 
-struct Decimal<F>(F, i8);
+/// The values, their scale, and how they are written.
+struct Decimal<F>(F, i8, fn(i256, usize, &mut Vec<u8>));
 
 impl<F: Fn(usize) -> i256> Encoder for Decimal<F> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         // Arrow's negative scales count zeros before the point; no plan of ours makes one.
-        write_wide((self.0)(row), usize::try_from(self.1).unwrap_or(0), out);
+        (self.2)((self.0)(row), usize::try_from(self.1).unwrap_or(0), out);
     }
 }
 

@@ -59,22 +59,31 @@ fn power(exponent: usize) -> i256 {
     if exponent > low { small(low).wrapping_mul(small(exponent - low)) } else { small(low) }
 }
 
-/// Writes a decimal in its shortest form: no zeros behind the last digit that counts, no point without digits.
+/// Writes a decimal of no declared scale in its shortest form: no zeros behind the last digit that counts, no point
+/// without digits.
 pub fn write_wide(value: i256, scale: usize, out: &mut Vec<u8>) {
-    let text = value.to_string();
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", &*text),
-    };
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    let fraction = fraction.trim_end_matches('0');
-    out.extend_from_slice(sign.as_bytes());
-    out.extend_from_slice(whole.as_bytes());
-    if !fraction.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
+    let text = text_of(value, scale);
+    let shown = if scale == 0 { &text } else { text.trim_end_matches('0').trim_end_matches('.') };
+    out.extend_from_slice(shown.as_bytes());
+}
+
+/// Writes a decimal with every digit of its declared scale, as databases print it: 82.00 stays 82.00, so that a reader
+/// who guesses types from values (Elasticsearch's dynamic mapping) takes no column of fractions for one of integers.
+pub fn write_scaled(value: i256, scale: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(text_of(value, scale).as_bytes());
+}
+
+/// All digits of a decimal, `scale` of them behind the point.
+fn text_of(value: i256, scale: usize) -> String {
+    let mut text = value.to_string();
+    let sign = usize::from(text.starts_with('-'));
+    if text.len() - sign <= scale {
+        text.insert_str(sign, &"0".repeat(scale + 1 + sign - text.len()));
     }
+    if scale > 0 {
+        text.insert(text.len() - scale, '.');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -103,6 +112,22 @@ mod tests {
         }
         for text in ["1e-25", "1e60", "1e999999999999", "0.1234567890123456789012345"] {
             assert_eq!(round(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_declared_scale_is_written_whole() {
+        for (value, scale, expected) in [
+            (8200, 2, "82.00"),
+            (-5, 2, "-0.05"),
+            (0, 2, "0.00"),
+            (-8200, 0, "-8200"),
+            (123, 3, "0.123"),
+            (-1234, 3, "-1.234"),
+        ] {
+            let mut out = Vec::new();
+            write_scaled(i256::from(value), scale, &mut out);
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
         }
     }
 }
