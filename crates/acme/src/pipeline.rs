@@ -6,8 +6,8 @@ use crate::{log, state};
 use acme_connect::{Connector, Context, Maker, Notes, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
 use acme_flow::checkpoint::{LocalStore, Writer};
-use acme_flow::driver::{Candidate, Holder, Job, JobSink, JobSource, Policy};
-use acme_plan::{DestinationInfo, Plan, plan};
+use acme_flow::driver::{Candidate, Holder, Job, JobSink, JobSource, JobTask, Policy};
+use acme_plan::{DestinationInfo, Plan, TaskPlan, plan};
 use acme_spec::{ErrorPolicy, Item, Mode, PipelineSpec, parse};
 use acme_types::{Clock, Diagnostic, Place, Spec, codes};
 use std::path::PathBuf;
@@ -220,7 +220,16 @@ impl Pipeline {
             clock: self.clock,
             stats: Arc::new(Stats::new(source_names.clone(), sink_names.clone())),
             sources: (self.sources.into_iter().zip(source_names).zip(plan.programs))
-                .map(|((parts, name), programs)| JobSource { name, source: parts.source, programs })
+                .zip(plan.disorder)
+                .map(|(((parts, name), programs), disorder)| JobSource {
+                    name,
+                    source: parts.source,
+                    programs,
+                    disorder,
+                })
+                .collect(),
+            tasks: (plan.tasks.into_iter())
+                .map(|TaskPlan { name, factory, programs, .. }| JobTask { name, factory, programs })
                 .collect(),
             sinks: (self.sinks.into_iter().zip(sink_names))
                 .map(|(parts, name)| JobSink { name, sink: parts.sink, format: parts.format })

@@ -1,6 +1,6 @@
 //! The thread of one source: it numbers chunks and puts barriers between them.
 
-use super::{AHEAD, Report, Then, ToSink, ToSource, Work};
+use super::{AHEAD, Progress, Report, Then, ToSink, ToSource, ToTask, Work};
 use acme_connect::{DynSource, Read, SharedSource};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, SplitId, codes};
 use crossbeam_channel::Sender;
@@ -22,6 +22,8 @@ pub(super) struct Stream {
     pub(super) index: usize,
     pub(super) positions: Positions,
     pub(super) sinks: Vec<mpsc::Sender<ToSink>>,
+    /// The shards of the steps that it feeds.
+    pub(super) shards: Vec<mpsc::Sender<ToTask>>,
     pub(super) reports: mpsc::Sender<Report>,
     /// The number of the next chunk or barrier.
     pub(super) number: u64,
@@ -52,6 +54,7 @@ impl SourceTask {
     pub(super) async fn run(self) -> Result<(), Diagnostic> {
         let Self { mut source, clock, lanes, lane_count, mut orders, mut stream } = self;
         let permits = Arc::new(Semaphore::new(lane_count + AHEAD));
+        stream.say(Progress::Splits(stream.positions.keys().cloned().collect())).await;
         loop {
             match next(source.as_mut(), &permits, &mut orders, &mut stream).await {
                 Event::Gone => return Ok(()),
@@ -87,6 +90,7 @@ impl SourceTask {
                 }
                 Event::Read(Ok(Read::End), _) => {
                     stream.ended = true;
+                    stream.say(Progress::End).await;
                     let _ = stream.reports.send(Report::Ended).await;
                 }
                 Event::Read(Ok(Read::Rows(chunk)), permit) => {
@@ -149,11 +153,32 @@ impl Stream {
         if *self.losses.get_or_insert(now) == now { Ok(now) } else { Err(removed()) }
     }
 
+    /// Tells the steps that it feeds of its time.
+    async fn say(&mut self, progress: Progress) {
+        if self.shards.is_empty() {
+            return;
+        }
+        for shard in &self.shards {
+            let (origin, number, progress) = (self.index, self.number, progress.clone());
+            // One that is gone has reported why.
+            let _ = shard.send(ToTask::Time { origin, number, progress }).await;
+        }
+        // Destinations count on the numbers: to them it is a chunk without rows.
+        for sink in &self.sinks {
+            let _ = sink.send(ToSink::Nothing { source: self.index, number: self.number }).await;
+        }
+        self.number += 1;
+    }
+
     async fn barrier(&mut self, epoch: Epoch, then: Then) {
         for sink in &self.sinks {
             let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, then };
             // A destination that is gone has reported why.
             let _ = sink.send(barrier).await;
+        }
+        for shard in &self.shards {
+            let barrier = ToTask::Barrier { origin: self.index, number: self.number, epoch, then };
+            let _ = shard.send(barrier).await;
         }
         self.number += 1;
         let (positions, moved) = (self.positions.clone(), std::mem::take(&mut self.moved));
