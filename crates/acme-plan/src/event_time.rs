@@ -30,6 +30,11 @@ pub(crate) fn disorder(item: &Item) -> i64 {
     config.and_then(|config| config.int("max_out_of_orderness")).copied().unwrap_or(0)
 }
 
+/// How long its splits are at their ends before they are idle, microseconds.
+pub(crate) fn idle_after(item: &Item) -> i64 {
+    item.event_time.as_ref().and_then(|config| config.int("idle_after")).copied().unwrap_or(0)
+}
+
 impl Planner<'_> {
     /// What computes the event time of a source's rows, where it has one; the stream gets the hidden column.
     pub(crate) fn event_time(&mut self, item: &Item, stream: &mut Stream) -> Option<Arc<dyn Expr>> {

@@ -21,4 +21,4 @@ mod window;
 
 pub use planner::{DestinationInfo, Plan, plan};
 pub use tasks::TaskPlan;
-pub use transforms::SPECS;
+pub use transforms::{SPECS, keeps_state};

@@ -45,6 +45,8 @@ pub struct Plan {
     pub programs: Vec<Vec<Program>>,
     /// How far the rows of each source may be out of order in their event time, microseconds.
     pub disorder: Vec<i64>,
+    /// How long the splits of each source are at their ends before they are idle, microseconds.
+    pub idle_after: Vec<i64>,
     /// The steps with state.
     pub tasks: Vec<TaskPlan>,
     /// The fields that each of them reads from records, and as what, for people.
@@ -72,10 +74,11 @@ pub fn plan(
     let all = programs.iter().flatten().chain(tasks.iter().flat_map(|task| &task.programs));
     outlets::check(spec, all, destinations, &mut found);
     let disorder = spec.sources.iter().map(event_time::disorder).collect();
+    let idle_after = spec.sources.iter().map(event_time::idle_after).collect();
     // A step that several sources feed is planned for each of them; its faults are the same.
     found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     found.dedup();
-    if found.is_empty() { Ok(Plan { programs, disorder, tasks, decoded }) } else { Err(found) }
+    if found.is_empty() { Ok(Plan { programs, disorder, idle_after, tasks, decoded }) } else { Err(found) }
 }
 
 fn program(

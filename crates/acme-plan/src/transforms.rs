@@ -141,3 +141,9 @@ static WINDOW: Spec = transform(
 
 /// All transforms.
 pub static SPECS: &[&Spec] = &[&FILTER, &MAP, &SELECT, &ROUTE, &WINDOW];
+
+/// Whether steps of this type keep state between rows.
+#[must_use]
+pub fn keeps_state(spec: &Spec) -> bool {
+    spec.role == Role::Transform && spec.name == WINDOW.name
+}

@@ -123,6 +123,12 @@ pub const EVENT_TIME: &[Field] = &[
         "0s",
         "How much older than the latest row of its partition a row may be and still be on time.",
     ),
+    Field::defaulted(
+        "idle_after",
+        Kind::Duration,
+        "5s",
+        "A partition that was at its end for so long, as its broker said, holds up no window until rows of it come.",
+    ),
 ];
 /// The keys of `settings:`.
 pub(crate) const SETTINGS: &[Field] = &[

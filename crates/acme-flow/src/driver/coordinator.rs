@@ -286,7 +286,7 @@ impl SourceThreads<'_> {
         positions: &BTreeMap<String, Positions>,
     ) -> Vec<mpsc::Sender<ToSource>> {
         let mut senders = Vec::new();
-        for (index, JobSource { name, source, .. }) in sources.into_iter().enumerate() {
+        for (index, JobSource { name, source, idle_after, .. }) in sources.into_iter().enumerate() {
             let (sender, orders) = mpsc::channel(4);
             senders.push(sender);
             let stream = source::Stream {
@@ -304,6 +304,7 @@ impl SourceThreads<'_> {
                 moved: false,
                 ended: false,
                 losses: None,
+                ends: source::Ends::new(idle_after),
                 leaving: Vec::new(),
                 left: Vec::new(),
             };

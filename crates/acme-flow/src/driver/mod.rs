@@ -82,6 +82,8 @@ pub struct JobSource {
     pub programs: Vec<Program>,
     /// How far its rows may be out of order in their event time, microseconds.
     pub disorder: i64,
+    /// A split that has been at its end for so long is idle: it holds up no window.
+    pub idle_after: Duration,
 }
 
 /// One step with state. Each of as many shards as there are lanes has the keys of some key groups.
@@ -227,6 +229,8 @@ enum ToTask {
 enum Progress {
     /// A source has these splits.
     Splits(Vec<SplitId>),
+    /// Nothing is expected from these splits until rows of them come.
+    Idle(Vec<SplitId>),
     /// Rows of this split, the latest of this time.
     Saw(SplitId, acme_types::EventTime),
     /// Nothing more comes from the source.

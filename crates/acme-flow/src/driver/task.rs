@@ -145,6 +145,7 @@ impl Shard {
     fn note(&mut self, origin: usize, progress: Progress) {
         match progress {
             Progress::Splits(splits) => self.time.announce(origin, splits),
+            Progress::Idle(splits) => splits.into_iter().for_each(|split| self.time.idle(origin, split)),
             Progress::Saw(split, latest) => self.time.saw(origin, split, latest),
             Progress::End => self.time.end(origin),
             Progress::Watermark(watermark) => self.time.step(origin, watermark),
