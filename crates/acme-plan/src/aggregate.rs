@@ -5,12 +5,12 @@ use acme_flow::{Accumulator, Aggregate, EVENT_TIME, EvalError};
 use acme_types::batch::json_field;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion_common::DataFusionError;
+use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::GroupsAccumulatorAdapter;
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -92,6 +92,8 @@ pub(crate) struct Call {
     pub(crate) function: Arc<AggregateUDF>,
     /// Columns of the input, by index.
     pub(crate) arguments: Vec<usize>,
+    /// The values of those that are constants, such as the text between the values of `string_agg`.
+    pub(crate) constants: Vec<Option<ScalarValue>>,
     pub(crate) filter: Option<usize>,
     pub(crate) distinct: bool,
     /// Its result is a value that is JSON text.
@@ -115,7 +117,11 @@ impl Call {
         let ordered = ORDERED.contains(&self.function.name());
         let time = input.index_of(EVENT_TIME).map_err(|error| error.to_string())?;
         let order = ordered.then(|| PhysicalSortExpr::new_default(column(time)));
-        let arguments: Vec<_> = self.arguments.iter().map(|&at| column(at)).collect();
+        let argument = |(&at, constant): (&usize, Option<ScalarValue>)| match constant {
+            Some(value) => Arc::new(Literal::new(value)) as Arc<dyn PhysicalExpr>,
+            None => column(at),
+        };
+        let arguments: Vec<_> = self.arguments.iter().zip(self.constants).map(argument).collect();
         let expr = AggregateExprBuilder::new(self.function, arguments)
             .schema(input.clone())
             .alias(name)

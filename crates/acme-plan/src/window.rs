@@ -8,16 +8,17 @@ use crate::sql;
 use crate::stream::{Column, Found, Origin, Stream};
 use crate::tasks::Draft;
 use acme_flow::window::{Grid, LATE_REASON, Windows};
-use acme_flow::{Aggregate, EVENT_TIME, Expr, Inlet, Operator, Step, Target, time_type};
+use acme_flow::{Aggregate, EVENT_TIME, Inlet, Operator, Step, Target, time_type};
 use acme_formats::json::WIDE_NUMBER;
 use acme_spec::Item;
 use acme_types::batch::{META_PREFIX, OPERATION, RAW, VERSION, is_json, json_field};
 use acme_types::codes::{BAD_VALUE, CHANGE_MODE, DUPLICATE, EVENT_TIME_MISSING, FIELD_USE, SQL};
 use acme_types::{Change, Diagnostic, Place};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion_expr::Expr;
 use datafusion_sql::sqlparser::ast::{
     DuplicateTreatment, Expr as SqlExpr, Function as SqlFunction, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, SelectItem, visit_expressions_mut,
+    FunctionArguments, Ident, SelectItem, visit_expressions, visit_expressions_mut,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 struct Inputs {
     columns: Vec<String>,
     fields: Vec<Field>,
-    computed: Vec<(FieldRef, Arc<dyn Expr>)>,
+    computed: Vec<(FieldRef, Arc<dyn acme_flow::Expr>)>,
 }
 
 impl Inputs {
@@ -362,6 +363,15 @@ impl Planner<'_> {
                 return None;
             }
         };
+        let inner = visit_expressions(function, |expr| match expr {
+            SqlExpr::Identifier(ident) if is_aggregate_name(&ident.value) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        if inner.is_break() {
+            let help = "aggregate once, and compute with the result in a further window or `map`";
+            self.fault(&SQL, format!("`{name}` takes no aggregate as its argument"), at, help);
+            return None;
+        }
         let mut resolved = Vec::new();
         for argument in function
             .within_group
@@ -391,12 +401,17 @@ impl Planner<'_> {
             }
         };
         let json = aggregate::passes_on(&udf) && resolved.first().is_some_and(|resolved| resolved.json);
-        let mut arguments = Vec::new();
+        let (mut arguments, mut constants) = (Vec::new(), Vec::new());
         if resolved.is_empty() {
+            constants.push(None);
             arguments
                 .push(inputs.columns.iter().position(|column| column == EVENT_TIME).expect("it is an input"));
         }
         for (resolved, kind) in resolved.into_iter().zip(kinds) {
+            constants.push(match &resolved.logical {
+                Expr::Literal(value, _) => value.cast_to(&kind).ok(),
+                _ => None,
+            });
             arguments.push(self.input(index, inputs, resolved, kind, at)?);
         }
         let filter = match &function.filter {
@@ -407,7 +422,7 @@ impl Planner<'_> {
                 Some(self.input(index, inputs, condition, DataType::Boolean, at)?)
             }
         };
-        Some(Call { function: udf, arguments, filter, distinct, json })
+        Some(Call { function: udf, arguments, constants, filter, distinct, json })
     }
 
     fn functions(
@@ -436,7 +451,7 @@ impl Planner<'_> {
         outputs: &[Output],
         aggregates: &[Arc<dyn Aggregate>],
         updates: bool,
-    ) -> Option<(Stream, Vec<(FieldRef, Arc<dyn Expr>)>)> {
+    ) -> Option<(Stream, Vec<(FieldRef, Arc<dyn acme_flow::Expr>)>)> {
         let fixed = |name: &str, data_type: DataType| Column {
             name: name.to_owned(),
             internal: name.to_owned(),
@@ -466,7 +481,7 @@ impl Planner<'_> {
                 .columns
                 .push(Column { json: is_json(&field), ..fixed(field.name(), field.data_type().clone()) });
         }
-        let mut computed: Vec<(FieldRef, Arc<dyn Expr>)> = Vec::new();
+        let mut computed: Vec<(FieldRef, Arc<dyn acme_flow::Expr>)> = Vec::new();
         for Output { name, expr, at } in outputs {
             if stream.columns.iter().any(|column| column.name == *name) {
                 self.fault(
@@ -541,9 +556,16 @@ impl Planner<'_> {
 const START: &str = "window_start";
 const END: &str = "window_end";
 
+/// The column of an aggregate; no SQL can name it.
 fn aggregate_name(number: usize) -> String {
-    format!("aggregate {number}")
+    format!("{AGGREGATE}{number}")
 }
+
+fn is_aggregate_name(name: &str) -> bool {
+    name.starts_with(AGGREGATE)
+}
+
+const AGGREGATE: &str = "aggregate\u{0}";
 
 /// An argument without its name; `None` for `*`.
 fn plain(argument: &FunctionArg) -> Option<SqlExpr> {
