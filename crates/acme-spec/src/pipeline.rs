@@ -320,7 +320,10 @@ pub(crate) fn settings(
         ("dead_letter", Some(_)) => ErrorPolicy::DeadLetter(usize::MAX),
         ("dead_letter", None) => {
             let at = errors.map_or(at, |errors| errors.place("policy"));
-            let help = format!("add {} with the name of a destination", checker.written("to"));
+            let help = match checker.spelling {
+                Spelling::Yaml => "add `to:` with the name of a destination",
+                Spelling::Sql => "add SET 'settings.errors.to' = '…' with the name of a table",
+            };
             let message = "the policy dead_letter needs to know where to";
             checker.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(help));
             ErrorPolicy::Stop

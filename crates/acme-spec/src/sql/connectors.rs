@@ -74,7 +74,7 @@ pub(crate) fn meaning(
             let help = format!("tables of this connector can only be {does}");
             checker.push(Diagnostic::new(&TABLE_USE, message).at(used_at).help(help));
         } else {
-            unknown(&name, &at, specs, checker);
+            unknown(table, &at, specs, checker);
         }
         return None;
     };
@@ -84,9 +84,16 @@ pub(crate) fn meaning(
     }
     translation.own(flink, specs);
     translation.declare();
-    let Translation { entries, bounded, skips_errors, .. } = translation;
+    let Translation { entries, bounded, skips_errors, excused, .. } = translation;
     let owner = format!("the connector \"{name}\"");
+    let before = checker.found.len();
     let config = checker.object(&entries, spec.fields, &[], &owner, &at);
+    // What has no value because its option is wrong is not missing too.
+    let rest = checker.found.split_off(before);
+    let names = |diagnostic: &Diagnostic| {
+        excused.iter().any(|key| diagnostic.message.ends_with(&format!("the key \"{key}\"")))
+    };
+    checker.found.extend(rest.into_iter().filter(|it| it.code != &MISSING_KEY || !names(it)));
     let item = Item {
         spec,
         name: table.name.name.clone(),
@@ -128,8 +135,11 @@ fn known(specs: &[&'static Spec]) -> Vec<&'static str> {
     names
 }
 
-fn unknown(name: &str, at: &Place, specs: &[&'static Spec], checker: &mut Checker<'_>) {
-    let message = "there is no such connector".to_owned();
+fn unknown(table: &CreateTable, at: &Place, specs: &[&'static Spec], checker: &mut Checker<'_>) {
+    // As the file has it, not what a variable held.
+    let written = table.options.iter().find(|option| option.key == "connector");
+    let name = written.map_or("", |option| option.value.reveal());
+    let message = format!("there is no connector \"{name}\"");
     let help = suggest::help(name, &known(specs), "connectors");
     checker.push(Diagnostic::new(&UNKNOWN_TYPE, message).at(at).help(help));
 }
@@ -146,6 +156,8 @@ struct Translation<'a, 'c> {
     entries: Vec<(Key, Node)>,
     bounded: bool,
     skips_errors: bool,
+    /// Keys of ours whose options are wrong.
+    excused: Vec<&'static str>,
 }
 
 impl<'a, 'c> Translation<'a, 'c> {
@@ -156,8 +168,17 @@ impl<'a, 'c> Translation<'a, 'c> {
         checker: &'a mut Checker<'c>,
     ) -> Self {
         let taken = vec!["connector"];
-        let entries = Vec::new();
-        Self { table, connector, spec, checker, taken, entries, bounded: false, skips_errors: false }
+        Self {
+            table,
+            connector,
+            spec,
+            checker,
+            taken,
+            entries: Vec::new(),
+            bounded: false,
+            skips_errors: false,
+            excused: Vec::new(),
+        }
     }
 
     fn is_source(&self) -> bool {
@@ -166,7 +187,9 @@ impl<'a, 'c> Translation<'a, 'c> {
 
     /// Gives all options that Flink's connector has their meaning.
     fn apply(&mut self, flink: &'static Flink) {
-        for name in flink.required {
+        for (name, keys) in flink.required {
+            // What is wrong with it is said about the option.
+            self.excused.extend(*keys);
             if self.get(name).is_none() && !flink.is_given(self.table, name) {
                 let message = format!("the connector \"{}\" needs the option '{name}'", self.connector);
                 let help = format!("add '{name}' = '…' to the WITH clause");
@@ -272,7 +295,11 @@ impl<'a, 'c> Translation<'a, 'c> {
                 let message =
                     format!("unknown option '{}' of the connector \"{}\"", option.key, self.connector);
                 let help = match suggest::nearest(&option.key, names.iter().copied()) {
-                    Some(near) => format!("did you mean '{near}'?"),
+                    Some(near) => {
+                        let field = self.spec.fields.iter().find(|field| field.name == near);
+                        self.excused.extend(field.map(|field| field.name));
+                        format!("did you mean '{near}'?")
+                    }
                     None => format!("known options: {}", names.join(", ")),
                 };
                 Diagnostic::new(&UNKNOWN_KEY, message).help(help)

@@ -61,7 +61,6 @@ pub(crate) fn job(
             _ => {}
         }
     }
-    let broken = !checker.found.is_empty();
     let mut options: Vec<SqlOption> = Vec::new();
     for statement in statements {
         match statement {
@@ -87,16 +86,15 @@ pub(crate) fn job(
             settings.settings.errors = ErrorPolicy::DeadLetter(index);
         }
     }
+    let tables = scope.tables(specs, checker);
     let failed = checker.found.iter().any(|diagnostic| !diagnostic.warning);
     if scope.inserts.is_empty() && !failed {
         let help = "write INSERT INTO table SELECT … FROM table;";
         checker.push(Diagnostic::new(&MISSING_KEY, "the file has no INSERT").at(at).help(help));
+    } else if !failed {
+        // Where a statement was not understood, what it uses is not known.
+        scope.report_unused(tables.as_deref().unwrap_or_default(), checker);
     }
-    // Where a statement was not understood, what it uses is not known.
-    if !broken && !failed {
-        scope.report_unused(checker);
-    }
-    let tables = scope.tables(specs, checker);
     let views = scope.views.into_iter().map(|view| view.create);
     let views = views.map(|CreateView { name, columns, query, .. }| SqlView { name, columns, query });
     Some(SqlJob { tables: tables?, views: views.collect(), inserts: scope.inserts, settings })
@@ -247,10 +245,8 @@ impl Scope {
         None
     }
 
-    fn report_unused(&self, checker: &mut Checker<'_>) {
-        let tables = self.tables.iter().filter(|it| it.read_at.is_none() && it.written_at.is_none());
-        for table in tables {
-            let name = &table.create.name;
+    fn report_unused(&self, tables: &[SqlTable], checker: &mut Checker<'_>) {
+        for SqlTable { name, .. } in tables.iter().filter(|table| !table.is_used) {
             let message = format!("nothing reads or writes the table \"{}\"", name.name);
             checker.push(Diagnostic::warning(&UNUSED, message).at(&name.at));
         }

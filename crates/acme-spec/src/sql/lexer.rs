@@ -19,6 +19,25 @@ const SETS_MAX: usize = 200;
 const REPEAT_MAX: usize = 40;
 /// Types that may stand in each other.
 const TYPES_MAX: usize = 30;
+/// Brackets of these words that may stand in each other. The parser tries what fails inside them a second time, as a call.
+const TWICE_MAX: usize = 12;
+const TWICE: &[Keyword] = &[
+    Keyword::ARRAY,
+    Keyword::CAST,
+    Keyword::CEIL,
+    Keyword::CONVERT,
+    Keyword::EXISTS,
+    Keyword::EXTRACT,
+    Keyword::FLOOR,
+    Keyword::NOT,
+    Keyword::OVERLAY,
+    Keyword::POSITION,
+    Keyword::SAFE_CAST,
+    Keyword::SUBSTR,
+    Keyword::SUBSTRING,
+    Keyword::TRIM,
+    Keyword::TRY_CAST,
+];
 
 /// Flink's SQL as this crate reads it: names in backticks or double quotes, text in single quotes.
 #[derive(Debug)]
@@ -135,49 +154,75 @@ fn comment(file: &Arc<str>, white: &Whitespace, span: Span, found: &mut Vec<Diag
     }
 }
 
-/// Whether a statement is as simple as every reader of its tree may expect: they call themselves for what is nested.
-fn is_bounded(file: &Arc<str>, piece: &Piece, found: &mut Vec<Diagnostic>) -> bool {
-    let (mut runs, mut sets, mut types, mut repeats) = (vec![0usize], 0usize, 0usize, 0usize);
-    let mut before: Option<&Token> = None;
-    for token in &piece.tokens {
-        if let Token::Placeholder(name) = &token.token {
-            let message = "a `$` stands outside quotes";
-            let help = match name.as_str() {
-                "$" => "write the variable in quotes, '${VAR}', and CAST it where it is a number",
-                _ => "write names that are not plain words in backticks",
-            };
-            found.push(Diagnostic::new(&SYNTAX, message).at(&place(file, token.span)).help(help));
-            return false;
+/// Counts what makes a statement deep.
+struct Depth {
+    /// For each bracket that is open: tokens since the last comma, and whether its content may be read twice.
+    brackets: Vec<(usize, bool)>,
+    sets: usize,
+    types: usize,
+    repeats: usize,
+    /// INTERVALs without a literal, which are read twice too.
+    intervals: usize,
+}
+
+impl Depth {
+    /// Takes the next token; says whether it is too much.
+    fn exceeds(&mut self, before: Option<&Token>, token: &Token) -> bool {
+        let keyword = |token: Option<&Token>| match token {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        let twice = TWICE.contains(&keyword(before));
+        let depth = self.brackets.len();
+        let innermost = self.brackets.last_mut().expect("the outermost is never closed");
+        match token {
+            Token::Comma => innermost.0 = 0,
+            Token::LParen | Token::LBracket | Token::LBrace => self.brackets.push((0, twice)),
+            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => drop(self.brackets.pop()),
+            _ => innermost.0 += 1,
         }
-        let (depth, run) = (runs.len(), runs.last_mut().expect("the outermost is never closed"));
-        match &token.token {
-            Token::Comma => *run = 0,
-            Token::LParen | Token::LBracket | Token::LBrace => runs.push(0),
-            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => drop(runs.pop()),
-            _ => *run += 1,
-        }
-        if let Token::Word(word) = &token.token {
-            sets += usize::from(matches!(
-                word.keyword,
-                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
-            ));
-        }
-        repeats = if before == Some(&token.token) { repeats + 1 } else { 0 };
-        types = match (before, &token.token) {
-            (Some(Token::Word(_)), Token::Lt) => types + 1,
-            (Some(Token::Lt), _) => types,
-            (_, Token::Word(_)) => types,
+        let sets = [Keyword::UNION, Keyword::EXCEPT, Keyword::INTERSECT, Keyword::MINUS];
+        self.sets += usize::from(sets.contains(&keyword(Some(token))));
+        self.repeats = if before == Some(token) { self.repeats + 1 } else { 0 };
+        self.types = match (before, token) {
+            (Some(Token::Word(_)), Token::Lt) => self.types + 1,
+            (Some(Token::Lt), _) | (_, Token::Word(_)) => self.types,
             _ => 0,
         };
-        let run = runs.last().copied().unwrap_or_default();
-        let repeats_much = repeats > REPEAT_MAX && !matches!(token.token, Token::RParen | Token::Number(..));
-        if runs.len() > DEPTH_MAX || run > RUN_MAX || sets > SETS_MAX || types > TYPES_MAX || repeats_much {
-            let help = "split it into views";
-            found.push(
-                Diagnostic::new(&SYNTAX, "the statement is nested too deeply")
-                    .at(&place(file, token.span))
-                    .help(help),
-            );
+        let literal = matches!(token, Token::SingleQuotedString(_) | Token::Number(..));
+        self.intervals += usize::from(keyword(before) == Keyword::INTERVAL && !literal);
+        let repeats = self.repeats > REPEAT_MAX && !matches!(token, Token::RParen | Token::Number(..));
+        let run = self.brackets.last().map_or(0, |(run, _)| *run);
+        let nested = self.brackets.iter().filter(|(_, twice)| *twice).count();
+        depth >= DEPTH_MAX
+            || run > RUN_MAX
+            || self.sets > SETS_MAX
+            || self.types > TYPES_MAX
+            || repeats
+            || nested.max(self.intervals) > TWICE_MAX
+    }
+}
+
+/// Whether a statement is as simple as every reader of its tree may expect: they call themselves for what is nested.
+fn is_bounded(file: &Arc<str>, piece: &Piece, found: &mut Vec<Diagnostic>) -> bool {
+    let mut depth = Depth { brackets: vec![(0, false)], sets: 0, types: 0, repeats: 0, intervals: 0 };
+    let mut before: Option<&Token> = None;
+    for token in &piece.tokens {
+        let refused = match &token.token {
+            Token::Placeholder(name) if name == "$" => Some((
+                "a `$` stands outside quotes",
+                "write the variable in quotes, '${VAR}', and CAST it where it is a number",
+            )),
+            Token::Placeholder(_) => {
+                Some(("a `$` stands outside quotes", "write names that are not plain words in backticks"))
+            }
+            token if depth.exceeds(before, token) => {
+                Some(("the statement is nested too deeply", "split it into views"))
+            }
+            _ => None,
+        };
+        if let Some((message, help)) = refused {
+            found.push(Diagnostic::new(&SYNTAX, message).at(&place(file, token.span)).help(help));
             return false;
         }
         before = Some(&token.token);
@@ -357,14 +402,15 @@ impl<'a> Cursor<'a> {
 
     /// A text in single quotes.
     pub(crate) fn text(&mut self, what: &str) -> Result<(String, Place), Diagnostic> {
+        self.quoted().ok_or_else(|| self.expected(what))
+    }
+
+    /// A text in single quotes, if it follows.
+    pub(crate) fn quoted(&mut self) -> Option<(String, Place)> {
         let at = self.place();
-        match self.peek() {
-            Some(Token::SingleQuotedString(text)) => {
-                self.advance();
-                Ok((text.clone(), at))
-            }
-            _ => Err(self.expected(what)),
-        }
+        let Some(Token::SingleQuotedString(text)) = self.peek() else { return None };
+        self.advance();
+        Some((text.clone(), at))
     }
 
     pub(crate) fn number<N: std::str::FromStr>(&mut self, what: &str) -> Result<N, Diagnostic> {
@@ -388,6 +434,13 @@ impl<'a> Cursor<'a> {
     pub(crate) fn expected(&self, what: &str) -> Diagnostic {
         let found = self.peek().map_or_else(|| "the end of the statement".to_owned(), shown);
         Diagnostic::new(&SYNTAX, format!("expected {what}, found {found}")).at(&self.place())
+    }
+}
+
+impl Cursor<'_> {
+    /// That something else stands here, which is not shown: it may be a part of a password.
+    pub(crate) fn wanted(&self, what: &str) -> Diagnostic {
+        Diagnostic::new(&SYNTAX, format!("expected {what}")).at(&self.place())
     }
 }
 

@@ -111,7 +111,8 @@ fn fault(file: &Arc<str>, error: &ParserError, tokens: &[TokenWithSpan], end: Lo
     });
     let found = location.and_then(|at| tokens.iter().find(|token| token.span.start == at));
     let span = found.map_or(end_span, |token| token.span);
-    let message = match text.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
+    let rest = text.strip_prefix("Expected").map(|rest| rest.trim_start_matches([':', ' ']));
+    let message = match rest.and_then(|rest| rest.split_once(", found")) {
         Some((expected, _)) => {
             let expected = match expected {
                 "end of statement" | "an expression" | "identifier" => expected.to_owned(),
@@ -146,18 +147,25 @@ fn without_texts(message: &str, tokens: &[TokenWithSpan]) -> String {
     message
 }
 
+/// The names that a query's WITH gives: each holds behind its own query.
+struct Names {
+    known: Vec<String>,
+    /// Those whose queries have not been read, the last one first.
+    waiting: Vec<String>,
+}
+
 /// Goes through a tree once: names, windows, texts.
 struct Reader<'a, 'f> {
     source: Source<'a>,
     found: &'f mut Vec<Diagnostic>,
     reads: Vec<Reference>,
-    /// The names of WITH that each query around has given.
-    names: Vec<Vec<String>>,
+    /// The names of WITH in each query around.
+    names: Vec<Names>,
 }
 
 impl Reader<'_, '_> {
     fn read(&mut self, name: &str, span: Span) {
-        if !self.names.iter().flatten().any(|known| known == name) {
+        if !self.names.iter().flat_map(|names| &names.known).any(|known| known == name) {
             let at = place(self.source.file, span);
             self.reads.push(Reference { name: name.to_owned(), at });
         }
@@ -174,7 +182,8 @@ impl VisitorMut for Reader<'_, '_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.names.push(tables.map(|table| table.alias.name.value.clone()).collect());
+        let waiting = tables.map(|table| table.alias.name.value.clone()).rev().collect();
+        self.names.push(Names { known: Vec::new(), waiting });
         if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
             let help = "a query over a stream cannot refer to itself";
             self.refuse(with.with_token.0.span, "WITH RECURSIVE has no meaning here", help);
@@ -189,6 +198,10 @@ impl VisitorMut for Reader<'_, '_> {
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
         self.names.pop();
+        // The queries of WITH come before all others that stand in a query.
+        if let Some(names) = self.names.last_mut() {
+            names.known.extend(names.waiting.pop());
+        }
         ControlFlow::Continue(())
     }
 

@@ -362,15 +362,19 @@ fn options(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Result<Vec<S
             break;
         }
     }
-    cursor.expect(&Token::RParen, "`,` or `)`")?;
+    if !cursor.token(&Token::RParen) {
+        return Err(cursor.wanted("`,` or `)` behind an option"));
+    }
     Ok(options)
 }
 
 /// `'key' = 'value'`
 pub(crate) fn option(cursor: &mut Cursor<'_>) -> Result<SqlOption, Diagnostic> {
-    let (key, key_at) = cursor.text("an option's name in quotes")?;
-    cursor.expect(&Token::Eq, "`=`")?;
-    let (value, value_at) = cursor.text("a value in quotes")?;
+    let (key, key_at) = cursor.quoted().ok_or_else(|| cursor.wanted("an option's name in quotes"))?;
+    if !cursor.token(&Token::Eq) {
+        return Err(cursor.wanted("`=` behind an option's name"));
+    }
+    let (value, value_at) = cursor.quoted().ok_or_else(|| cursor.wanted("an option's value in quotes"))?;
     Ok(SqlOption { key, key_at, value: Secret::new(value), value_at })
 }
 

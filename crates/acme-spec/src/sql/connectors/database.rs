@@ -9,7 +9,7 @@ pub(super) static JDBC: Flink = Flink {
     name: "jdbc",
     item: "postgres",
     only: None,
-    required: &["url", "table-name"],
+    required: &[("url", &["connection"]), ("table-name", &["table", "tables"])],
     rules: &[
         both("url", Meaning::Together),
         both("table-name", Meaning::Together),
@@ -109,8 +109,6 @@ fn together(translation: &mut Translation<'_, '_>) {
                 let message = "'url' is no address of a PostgreSQL database".to_owned();
                 let help = "write it as jdbc:postgresql://HOST:5432/DATABASE, with 'username' and 'password' beside it";
                 translation.report(option, message, help);
-                // So that it is not called missing too.
-                translation.put_default("connection", "");
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Translation;
 use super::rules::{Flink, Meaning, PARALLELISM, source};
 use crate::sql::table::{ColumnKind, SqlOption};
 use crate::sql::types::ColumnType;
-use acme_types::codes::{BAD_VALUE, UNKNOWN_FIELD};
+use acme_types::codes::{BAD_VALUE, IGNORED, UNKNOWN_FIELD};
 use acme_types::{Diagnostic, Place, Role};
 
 pub(super) static DATAGEN: Flink = Flink {
@@ -54,6 +54,10 @@ fn unknown_fields(translation: &mut Translation<'_, '_>) {
         } else if !KEYS.contains(&key) {
             (format!("unknown option '{}'", option.key), KEYS.to_vec(), key, "options")
         } else {
+            if ["null-rate", "var-len", "max-past"].contains(&key) {
+                let message = format!("'{}' changes nothing: every value is there and of full length", option.key);
+                translation.checker.push(Diagnostic::warning(&IGNORED, message).at(&option.key_at));
+            }
             continue;
         };
         let help = crate::suggest::help(word, &known, noun);

@@ -7,7 +7,7 @@ pub(super) static FILESYSTEM: Flink = Flink {
     name: "filesystem",
     item: "file",
     only: None,
-    required: &["path", "format"],
+    required: &[("path", &["path"]), ("format", &["format"])],
     rules: &[
         both("path", Meaning::Together),
         both("format", Meaning::Key("format")),

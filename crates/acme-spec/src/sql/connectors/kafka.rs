@@ -29,7 +29,7 @@ pub(super) static UPSERT_KAFKA: Flink = Flink {
     name: "upsert-kafka",
     item: "kafka",
     only: Some(Role::Destination),
-    required: &["topic", "key.format", "value.format"],
+    required: &[("topic", &["topic"]), ("key.format", &["key"]), ("value.format", &["format"])],
     rules: RULES,
     has_format: true,
     together: |translation| {

@@ -12,8 +12,8 @@ pub(super) struct Flink {
     pub(super) item: &'static str,
     /// The only way in which its tables can be used, where the item could do more.
     pub(super) only: Option<Role>,
-    /// Options that must be given.
-    pub(super) required: &'static [&'static str],
+    /// Options that must be given, and the keys of ours that they become.
+    pub(super) required: &'static [(&'static str, &'static [&'static str])],
     /// Its options, besides those of formats.
     pub(super) rules: &'static [Rule],
     /// Whether it has a format, whose options are then its own too.

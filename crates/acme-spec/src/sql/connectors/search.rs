@@ -14,7 +14,7 @@ const fn flink(name: &'static str) -> Flink {
         name,
         item: "elasticsearch",
         only: Some(Role::Destination),
-        required: &["hosts", "index"],
+        required: &[("hosts", &["url"]), ("index", &["index"])],
         rules: RULES,
         has_format: false,
         together,
