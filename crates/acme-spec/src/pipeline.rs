@@ -339,10 +339,7 @@ pub(crate) fn settings(
     }
     let settings = Settings {
         parallelism: config.int("parallelism").and_then(|lanes| usize::try_from(*lanes).ok()),
-        checkpoint_interval_us: checkpoint
-            .and_then(|it| it.int("interval"))
-            .copied()
-            .unwrap_or(1_000_000),
+        checkpoint_interval_us: checkpoint.and_then(|it| it.int("interval")).copied().unwrap_or(1_000_000),
         checkpoint_store: store.cloned(),
         errors,
     };

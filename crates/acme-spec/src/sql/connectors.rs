@@ -67,10 +67,11 @@ pub(crate) fn meaning(
     let refused = |role| flink.is_some_and(|flink| flink.only.is_some_and(|only| only != role));
     let Some(spec) = spec.filter(|_| !used.is_some_and(|(role, _)| refused(role))) else {
         if let Some((role, used_at)) = used.filter(|(role, _)| refused(*role) || of(other(*role)).is_some()) {
-            let (verb, does) =
-                if role == Role::Source { ("read", "written") } else { ("written", "read") };
-            let message =
-                format!("the table \"{}\" cannot be {verb}: it is of the connector \"{name}\"", table.name.name);
+            let (verb, does) = if role == Role::Source { ("read", "written") } else { ("written", "read") };
+            let message = format!(
+                "the table \"{}\" cannot be {verb}: it is of the connector \"{name}\"",
+                table.name.name
+            );
             let help = format!("tables of this connector can only be {does}");
             checker.push(Diagnostic::new(&TABLE_USE, message).at(used_at).help(help));
         } else {
@@ -265,7 +266,8 @@ impl<'a, 'c> Translation<'a, 'c> {
     /// That leaving out records is not a matter of one table.
     fn note_skipping(&mut self, option: &SqlOption) {
         let message = format!("'{}' is a setting of the whole pipeline here", option.key);
-        let help = "write SET 'settings.errors.policy' = 'skip'; without it the pipeline stops at such a record";
+        let help =
+            "write SET 'settings.errors.policy' = 'skip'; without it the pipeline stops at such a record";
         self.checker.push(Diagnostic::warning(&IGNORED, message).at(&option.key_at).help(help));
     }
 
@@ -286,12 +288,12 @@ impl<'a, 'c> Translation<'a, 'c> {
             });
             let diagnostic = if elsewhere {
                 let done = if self.is_source() { "read" } else { "written" };
-                let message = format!("the option '{}' has no meaning for a table that is {done}", option.key);
+                let message =
+                    format!("the option '{}' has no meaning for a table that is {done}", option.key);
                 Diagnostic::new(&UNKNOWN_KEY, message).help("remove it")
             } else {
                 let rules = flink.into_iter().flat_map(Flink::names);
-                let names: Vec<&str> =
-                    rules.chain(self.spec.fields.iter().map(|field| field.name)).collect();
+                let names: Vec<&str> = rules.chain(self.spec.fields.iter().map(|field| field.name)).collect();
                 let message =
                     format!("unknown option '{}' of the connector \"{}\"", option.key, self.connector);
                 let help = match suggest::nearest(&option.key, names.iter().copied()) {
@@ -356,8 +358,7 @@ impl<'a, 'c> Translation<'a, 'c> {
     fn resolve(&mut self, option: &SqlOption) -> Option<String> {
         let before = self.checker.found.len();
         let environment = self.checker.environment;
-        let text =
-            interpolate(option.value.reveal(), &option.value_at, environment, &mut self.checker.found);
+        let text = interpolate(option.value.reveal(), &option.value_at, environment, &mut self.checker.found);
         (self.checker.found.len() == before).then_some(text)
     }
 

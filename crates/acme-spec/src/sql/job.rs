@@ -64,7 +64,7 @@ pub(crate) fn job(
     let mut options: Vec<SqlOption> = Vec::new();
     for statement in statements {
         match statement {
-            Statement::CreateTable(table) => scope.table(table, checker),
+            Statement::CreateTable(table) => scope.table(*table, checker),
             Statement::CreateView(view) => scope.view(view, checker),
             Statement::Insert(insert) => scope.insert(insert, checker),
             Statement::Drop(dropped) => scope.drop_name(&dropped, checker),
@@ -135,9 +135,11 @@ impl Scope {
     }
 
     fn view(&mut self, create: CreateView, checker: &mut Checker<'_>) {
-        let itself = create.query.reads.iter().find(|read| {
-            read.name == create.name.name && !self.names.contains_key(&create.name.name)
-        });
+        let itself = create
+            .query
+            .reads
+            .iter()
+            .find(|read| read.name == create.name.name && !self.names.contains_key(&create.name.name));
         if let Some(itself) = itself {
             let message = format!("the view \"{}\" reads itself", create.name.name);
             checker.push(Diagnostic::new(&UNKNOWN_TABLE, message).at(&itself.at));
@@ -146,8 +148,7 @@ impl Scope {
         }
         let given = create.columns.len();
         if let Some(width) = width(&create.query.query).filter(|width| given > 0 && *width != given) {
-            let message =
-                format!("the query has {}, and the view names {given}", counted(width, "column"));
+            let message = format!("the query has {}, and the view names {given}", counted(width, "column"));
             checker.push(Diagnostic::new(&TABLE_USE, message).at(&create.columns[0].at));
         }
         twice(&create.columns, checker);
@@ -229,7 +230,8 @@ impl Scope {
         }
         let message = format!("there is no table or view \"{}\"", name.name);
         let later = |declared: &&Reference| {
-            declared.name == name.name && (declared.at.line, declared.at.column) > (name.at.line, name.at.column)
+            declared.name == name.name
+                && (declared.at.line, declared.at.column) > (name.at.line, name.at.column)
         };
         let help = match self.declared.iter().find(later) {
             Some(declared) => format!("it is declared in line {}: move that up", declared.at.line),
@@ -264,7 +266,8 @@ impl Scope {
         for Table { create, read_at, written_at } in std::mem::take(&mut self.tables) {
             if let (Some(read), Some(written)) = (&read_at, &written_at) {
                 let message = format!("the table \"{}\" is both read and written", create.name.name);
-                let help = "declare two tables, one to read and one to write; a view keeps rows inside the pipeline";
+                let help =
+                    "declare two tables, one to read and one to write; a view keeps rows inside the pipeline";
                 let at = read.max(written);
                 checker.push(Diagnostic::new(&TABLE_USE, message).at(at).help(help));
             }

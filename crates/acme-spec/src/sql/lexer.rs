@@ -163,6 +163,8 @@ struct Depth {
     repeats: usize,
     /// INTERVALs without a literal, which are read twice too.
     intervals: usize,
+    /// The points of one name, behind each of which the parser tries twice too.
+    points: usize,
 }
 
 impl Depth {
@@ -189,6 +191,11 @@ impl Depth {
             (Some(Token::Lt), _) | (_, Token::Word(_)) => self.types,
             _ => 0,
         };
+        self.points = match (before, token) {
+            (_, Token::Period) => self.points + 1,
+            (Some(Token::Period), _) => self.points,
+            _ => 0,
+        };
         let literal = matches!(token, Token::SingleQuotedString(_) | Token::Number(..));
         self.intervals += usize::from(keyword(before) == Keyword::INTERVAL && !literal);
         let repeats = self.repeats > REPEAT_MAX && !matches!(token, Token::RParen | Token::Number(..));
@@ -199,13 +206,14 @@ impl Depth {
             || self.sets > SETS_MAX
             || self.types > TYPES_MAX
             || repeats
-            || nested.max(self.intervals) > TWICE_MAX
+            || nested.max(self.intervals).max(self.points) > TWICE_MAX
     }
 }
 
 /// Whether a statement is as simple as every reader of its tree may expect: they call themselves for what is nested.
 fn is_bounded(file: &Arc<str>, piece: &Piece, found: &mut Vec<Diagnostic>) -> bool {
-    let mut depth = Depth { brackets: vec![(0, false)], sets: 0, types: 0, repeats: 0, intervals: 0 };
+    let mut depth =
+        Depth { brackets: vec![(0, false)], sets: 0, types: 0, repeats: 0, intervals: 0, points: 0 };
     let mut before: Option<&Token> = None;
     for token in &piece.tokens {
         let refused = match &token.token {
@@ -258,9 +266,7 @@ impl<'a> Cursor<'a> {
 
     /// Where the next token stands.
     pub(crate) fn place(&self) -> Place {
-        self.tokens
-            .get(self.at)
-            .map_or_else(|| at(self.file, self.end), |token| place(self.file, token.span))
+        self.tokens.get(self.at).map_or_else(|| at(self.file, self.end), |token| place(self.file, token.span))
     }
 
     /// The span of the next token.

@@ -132,8 +132,7 @@ fn set(entries: &mut Vec<(Key, Node)>, key: &str, option: &SqlOption, text: Stri
 /// A value with its variables put in; it must not be shown.
 fn resolve(option: &SqlOption, checker: &mut Checker<'_>) -> Option<String> {
     let before = checker.found.len();
-    let text =
-        interpolate(option.value.reveal(), &option.value_at, checker.environment, &mut checker.found);
+    let text = interpolate(option.value.reveal(), &option.value_at, checker.environment, &mut checker.found);
     (checker.found.len() == before).then_some(text)
 }
 

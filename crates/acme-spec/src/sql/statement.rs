@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub enum Statement {
     /// `CREATE TABLE`
-    CreateTable(CreateTable),
+    CreateTable(Box<CreateTable>),
     /// `CREATE VIEW`
     CreateView(CreateView),
     /// `DROP TABLE`, `DROP VIEW`
@@ -209,7 +209,8 @@ fn create(
     cursor.words(&["OR", "REPLACE"]);
     let _ = cursor.words(&["TEMPORARY"]) || cursor.words(&["TEMP"]);
     if cursor.words(&["TABLE"]) {
-        return create_table(cursor, source, found).map(|table| Some(Statement::CreateTable(table)));
+        return create_table(cursor, source, found)
+            .map(|table| Some(Statement::CreateTable(Box::new(table))));
     }
     if !cursor.words(&["VIEW"]) {
         let help = match cursor.peek() {

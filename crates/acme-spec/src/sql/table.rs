@@ -38,7 +38,7 @@ pub enum ColumnKind {
     /// `name AS expression`, over the other columns.
     Computed {
         /// The expression.
-        expr: Expr,
+        expr: Box<Expr>,
     },
     /// `METADATA`: what the connector says about the record.
     Metadata {
@@ -217,13 +217,10 @@ fn element(
     if cursor.words(&["AS"]) {
         let (tokens, end) =
             cursor.until(|token| *token == Token::Comma || super::lexer::is_word(token, "COMMENT"));
-        if let Some(expr) = expr(source, tokens, end, found) {
-            table.columns.push(Column { name: name.name, at: name.at, kind: ColumnKind::Computed { expr } });
-        } else {
-            // It keeps its name, so that what refers to it is not reported too.
-            let expr = Expr::Identifier(sqlparser::ast::Ident::new(name.name.clone()));
-            table.columns.push(Column { name: name.name, at: name.at, kind: ColumnKind::Computed { expr } });
-        }
+        // Where it is wrong the column keeps its name, so that what refers to it is not reported too.
+        let wrong = || Expr::Identifier(sqlparser::ast::Ident::new(name.name.clone()));
+        let expr = Box::new(expr(source, tokens, end, found).unwrap_or_else(wrong));
+        table.columns.push(Column { name: name.name, at: name.at, kind: ColumnKind::Computed { expr } });
         if cursor.words(&["COMMENT"]) {
             cursor.text("a comment in quotes")?;
         }

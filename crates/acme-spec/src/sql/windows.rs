@@ -114,9 +114,7 @@ pub fn window_call(factor: &TableFactor) -> Option<WindowCall> {
     let length = |at: usize| all.get(at).and_then(|expr| interval_us(expr).ok());
     let offset_us = length(4).unwrap_or_default();
     let kind = match function {
-        "TUMBLE" => {
-            WindowKind::Tumble { size_us: length(2)?, offset_us: length(3).unwrap_or_default() }
-        }
+        "TUMBLE" => WindowKind::Tumble { size_us: length(2)?, offset_us: length(3).unwrap_or_default() },
         "HOP" => WindowKind::Hop { slide_us: length(2)?, size_us: length(3)?, offset_us },
         "CUMULATE" => WindowKind::Cumulate { step_us: length(2)?, size_us: length(3)?, offset_us },
         _ => WindowKind::Session { gap_us: length(2)? },
@@ -330,7 +328,9 @@ fn argument<'a>(
         "DATA" => {
             if !cursor.words(&["TABLE"]) {
                 let help = match cursor.peek() {
-                    Some(Token::LParen) => "give the query a name with CREATE VIEW, and write TABLE and that name",
+                    Some(Token::LParen) => {
+                        "give the query a name with CREATE VIEW, and write TABLE and that name"
+                    }
                     _ => "write TABLE and the name of a table",
                 };
                 return Err(cursor.expected("TABLE and a name").help(help));

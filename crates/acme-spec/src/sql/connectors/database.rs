@@ -32,7 +32,8 @@ pub(super) static JDBC: Flink = Flink {
     together,
 };
 
-const COMMITTED: Meaning = Meaning::Ignored("SET 'execution.checkpointing.interval' says when rows are committed");
+const COMMITTED: Meaning =
+    Meaning::Ignored("SET 'execution.checkpointing.interval' says when rows are committed");
 
 /// What a JDBC address says, as far as it means something here.
 #[derive(Default)]

@@ -55,7 +55,8 @@ fn unknown_fields(translation: &mut Translation<'_, '_>) {
             (format!("unknown option '{}'", option.key), KEYS.to_vec(), key, "options")
         } else {
             if ["null-rate", "var-len", "max-past"].contains(&key) {
-                let message = format!("'{}' changes nothing: every value is there and of full length", option.key);
+                let message =
+                    format!("'{}' changes nothing: every value is there and of full length", option.key);
                 translation.checker.push(Diagnostic::warning(&IGNORED, message).at(&option.key_at));
             }
             continue;
@@ -87,7 +88,8 @@ fn recipe(
     if let Some((kind, option)) = &kind
         && kind == "sequence"
     {
-        let mut number = |key| value(translation, name, key).and_then(|(text, _)| text.trim().parse::<u64>().ok());
+        let mut number =
+            |key| value(translation, name, key).and_then(|(text, _)| text.trim().parse::<u64>().ok());
         let (Some(1), Some(end)) = (number("start"), number("end")) else {
             translation.refuse(option, "a 'sequence' with 'start' = '1' and an 'end'");
             return None;

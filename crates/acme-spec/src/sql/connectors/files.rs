@@ -78,7 +78,8 @@ fn filesystem(translation: &mut Translation<'_, '_>) {
     let text = option.value.reveal();
     let path = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
     if let Some((scheme, _)) = path.split_once("://").filter(|(scheme, _)| !scheme.contains("${")) {
-        let message = format!("the path begins with \"{scheme}://\", and files are read and written here only");
+        let message =
+            format!("the path begins with \"{scheme}://\", and files are read and written here only");
         translation.report(option, message, "give a path of this machine, or file:///…");
         return;
     }

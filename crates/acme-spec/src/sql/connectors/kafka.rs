@@ -45,7 +45,8 @@ pub(super) static UPSERT_KAFKA: Flink = Flink {
 };
 
 const NAMED: Meaning = Meaning::Ignored("Acme names the transactions of each worker by itself");
-const BUFFERED: Meaning = Meaning::Ignored("SET 'execution.checkpointing.interval' says when rows are committed");
+const BUFFERED: Meaning =
+    Meaning::Ignored("SET 'execution.checkpointing.interval' says when rows are committed");
 
 const RULES: &[Rule] = &[
     both("topic", Meaning::Together),
@@ -170,9 +171,9 @@ fn moment(ms: i64) -> Option<String> {
     let year = year + era * 400 + i64::from(month <= 2);
     let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
     let (second, milli) = (rest / 1_000 % 60, rest % 1_000);
-    (0..=9_999).contains(&year).then(|| {
-        format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-    })
+    (0..=9_999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"))
 }
 
 /// `partition:0,offset:42;partition:1,offset:300` as `0:42,1:300`.

@@ -110,7 +110,8 @@ fn a_watermark_has_a_delay_or_another_expression() {
           watermark ts - 93784500000us: ts - INTERVAL '1 02:03:04.5' DAY TO SECOND
           watermark ts - 600000000us: ts - INTERVAL '00:10' HOUR TO MINUTE
           watermark ts - ?: ts + INTERVAL '5' SECOND
-          watermark ts - ?: TO_TIMESTAMP(a)"#]].assert_eq(&all.map(table).join("\n"));
+          watermark ts - ?: TO_TIMESTAMP(a)"#]]
+    .assert_eq(&all.map(table).join("\n"));
 }
 
 #[test]
@@ -226,10 +227,13 @@ fn queries_are_of_every_kind() {
               reads bid 6:43, bid 6:125
         "#]],
     );
-    check("VALUES (1, 2), (3, 4)", expect![[r#"
+    check(
+        "VALUES (1, 2), (3, 4)",
+        expect![[r#"
         insert sink() VALUES (1, 2), (3, 4)
           reads 
-    "#]]);
+    "#]],
+    );
     check(
         "SELECT T.a, T.b FROM bid MATCH_RECOGNIZE (PARTITION BY bidder ORDER BY ts MEASURES FIRST(A.price) AS a, LAST(A.price) AS b ONE ROW PER MATCH PATTERN (A+ B) DEFINE B AS B.price < A.price) AS T",
         expect![[r#"

@@ -3,6 +3,7 @@
 mod garbage;
 mod good;
 mod mistakes;
+mod mistakes_of_tables;
 mod nexmark;
 mod options;
 mod specs;

@@ -88,7 +88,9 @@ fn a_topic_is_filtered_into_another() {
 
 #[test]
 fn q0_passes_everything_on() {
-    check(include_str!("nexmark/q0.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q0.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -102,12 +104,15 @@ fn q0_passes_everything_on() {
           {}
         insert sink() SELECT auction, bidder, price, ts, extra FROM bid
           reads bid 5:64
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn q2_filters() {
-    check(include_str!("nexmark/q2.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q2.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -118,12 +123,15 @@ fn q2_filters() {
           {}
         insert sink() SELECT auction, price FROM bid WHERE MOD(auction, 123) = 0
           reads bid 5:45
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn q5_joins_hopping_windows() {
-    check(include_str!("nexmark/q5.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q5.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -138,12 +146,15 @@ fn q5_joins_hopping_windows() {
           window Hop { slide_us: 2000000, size_us: 10000000, offset_us: 0 } of bid.ts
           window Hop { slide_us: 2000000, size_us: 10000000, offset_us: 0 } of bid.ts
           reads bid 5:157, bid 5:403
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn q8_joins_tumbling_windows() {
-    check(include_str!("nexmark/q8.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q8.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "bid"
           --> job.sql:1:14
         table sink: destination null
@@ -155,12 +166,15 @@ fn q8_joins_tumbling_windows() {
           window Tumble { size_us: 10000000, offset_us: 0 } of person.ts
           window Tumble { size_us: 10000000, offset_us: 0 } of auction.ts
           reads person 5:126, auction 5:293
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn q11_counts_sessions() {
-    check(include_str!("nexmark/q11.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q11.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -174,12 +188,15 @@ fn q11_counts_sessions() {
         insert sink() SELECT bidder, count(*), window_start, window_end FROM SESSION('bid', 'ts', INTERVAL '10' SECOND, 'bidder') GROUP BY bidder, window_start, window_end
           window Session { gap_us: 10000000 } of bid.ts by bidder
           reads bid 5:93
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn q18_keeps_the_newest_row() {
-    check(include_str!("nexmark/q18.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/q18.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -193,12 +210,15 @@ fn q18_keeps_the_newest_row() {
           {}
         insert sink() SELECT auction, bidder, price, channel, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY ts DESC) AS rank_number FROM bid) WHERE rank_number <= 1
           reads bid 5:163
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn windows_of_a_minute_count() {
-    check(include_str!("nexmark/win1m.sql"), expect![[r#"
+    check(
+        include_str!("nexmark/win1m.sql"),
+        expect![[r#"
         warning[A0110]: nothing reads or writes the table "auction"
           --> job.sql:2:14
         warning[A0110]: nothing reads or writes the table "person"
@@ -211,5 +231,6 @@ fn windows_of_a_minute_count() {
         insert sink() SELECT bidder, count(*), window_start FROM TUMBLE('bid', 'ts', INTERVAL '60' SECOND) GROUP BY bidder, window_start, window_end
           window Tumble { size_us: 60000000, offset_us: 0 } of bid.ts
           reads bid 5:80
-    "#]]);
+    "#]],
+    );
 }

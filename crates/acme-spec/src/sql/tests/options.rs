@@ -5,20 +5,28 @@ use expect_test::{Expect, expect};
 
 /// The item of a table that is read.
 fn source(columns: &str, options: &str, expect: Expect) {
-    let text = format!("CREATE TABLE t {columns} WITH ({options});\nCREATE TABLE o WITH ('connector' = 'print');\nINSERT INTO o SELECT * FROM t;");
+    let text = format!(
+        "CREATE TABLE t {columns} WITH ({options});\nCREATE TABLE o WITH ('connector' = 'print');\nINSERT INTO o SELECT * FROM t;"
+    );
     expect.assert_eq(&item(&shown(&text)));
 }
 
 /// The item of a table that is written.
 fn sink(columns: &str, options: &str, expect: Expect) {
-    let text = format!("CREATE TABLE t {columns} WITH ({options});\nCREATE TABLE i WITH ('connector' = 'file', 'path' = '/x');\nINSERT INTO t SELECT * FROM i;");
+    let text = format!(
+        "CREATE TABLE t {columns} WITH ({options});\nCREATE TABLE i WITH ('connector' = 'file', 'path' = '/x');\nINSERT INTO t SELECT * FROM i;"
+    );
     expect.assert_eq(&item(&shown(&text)));
 }
 
 /// Warnings, and the first table without its columns.
 fn item(all: &str) -> String {
     let kept = |line: &&str| {
-        line.starts_with(['w', 'e']) || line.contains("help:") || line.contains("-->") || line.starts_with("table t:") || line.starts_with("  {")
+        line.starts_with(['w', 'e'])
+            || line.contains("help:")
+            || line.contains("-->")
+            || line.starts_with("table t:")
+            || line.starts_with("  {")
     };
     let mut lines: Vec<&str> = all.lines().filter(kept).collect();
     if let Some(at) = lines.iter().position(|line| line.starts_with("  {")) {
@@ -29,10 +37,14 @@ fn item(all: &str) -> String {
 
 #[test]
 fn files() {
-    source("(a INT)", "'connector' = 'filesystem', 'path' = 'file:///data/', 'format' = 'json'", expect![[r#"
+    source(
+        "(a INT)",
+        "'connector' = 'filesystem', 'path' = 'file:///data/', 'format' = 'json'",
+        expect![[r#"
         table t: source file, bounded
           {path: [/data/*], format: json, schema: {a: int}}
-    "#]]);
+    "#]],
+    );
     source(
         "(a INT, b STRING)",
         "'connector' = 'filesystem', 'path' = '/data/*.csv', 'format' = 'csv', 'csv.field-delimiter' = '|', 'csv.disable-quote-character' = 'true', 'csv.null-literal' = 'N/A', 'source.monitor-interval' = '10 s', 'sink.rolling-policy.file-size' = '1mb'",
@@ -51,18 +63,26 @@ fn files() {
               {path: /data/out/part.csv, format: csv, csv: {header: true}, rotate: {size: 134217728, every: 1800000000}}
         "#]],
     );
-    source("", "'connector' = 'file', 'path' = '/a/*;/b', 'csv.delimiter' = ';', 'format' = 'csv', 'schema.a' = 'int'", expect![[r#"
+    source(
+        "",
+        "'connector' = 'file', 'path' = '/a/*;/b', 'csv.delimiter' = ';', 'format' = 'csv', 'schema.a' = 'int'",
+        expect![[r#"
         table t: source file
           {path: [/a/*, /b], format: csv, csv: {delimiter: ;}, schema: {a: int}}
-    "#]]);
-    sink("", "'connector' = 'file', 'path' = '/a', 'rotate.size' = '64MiB'", expect![[r#"
+    "#]],
+    );
+    sink(
+        "",
+        "'connector' = 'file', 'path' = '/a', 'rotate.size' = '64MiB'",
+        expect![[r#"
         table t: destination file
           {path: /a, format: json, rotate: {size: 67108864}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
-fn kafka() {
+fn kafka_as_a_source() {
     source(
         "(k STRING, v BIGINT, at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp')",
         "'connector' = 'kafka', 'topic' = 'a;b', 'properties.bootstrap.servers' = 'h1:9092,h2:9092', 'properties.group.id' = 'g', 'properties.security.protocol' = 'SASL_SSL', 'properties.sasl.jaas.config' = 'x password=\"${PASSWORD}\";', 'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '1767225600000', 'value.format' = 'json', 'value.json.ignore-parse-errors' = 'true', 'json.timestamp-format.standard' = 'ISO-8601', 'sink.transactional-id-prefix' = 'x'",
@@ -94,10 +114,18 @@ fn kafka() {
               {topic: t, start_offset: earliest, format: json, schema: {v: bigint}}
         "#]],
     );
-    source("", "'connector' = 'kafka', 'topics' = 'a;b', 'brokers' = 'h1:1;h2:2', 'start_offset' = '0:42,1:300'", expect![[r#"
+    source(
+        "",
+        "'connector' = 'kafka', 'topics' = 'a;b', 'brokers' = 'h1:1;h2:2', 'start_offset' = '0:42,1:300'",
+        expect![[r#"
         table t: source kafka
           {brokers: [h1:1, h2:2], topics: [a, b], start_offset: 0:42,1:300, format: json}
-    "#]]);
+    "#]],
+    );
+}
+
+#[test]
+fn kafka_as_a_destination() {
     sink(
         "(`k\"1` STRING, v BIGINT)",
         "'connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'h:9092', 'format' = 'json', 'key.format' = 'raw', 'key.fields' = 'k\"1', 'sink.partitioner' = 'fixed', 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'x', 'scan.startup.mode' = 'earliest-offset', 'properties.compression.type' = 'zstd'",
@@ -178,10 +206,14 @@ fn databases() {
               {connection: secret postgres://u:hunter/2@h/d, mode: cdc, tables: [public.a, public.b], heartbeat_interval: 5000000}
         "#]],
     );
-    sink("", "'connector' = 'bigquery', 'table' = 'd.t'", expect![[r#"
+    sink(
+        "",
+        "'connector' = 'bigquery', 'table' = 'd.t'",
+        expect![[r#"
         table t: destination bigquery
           {table: d.t}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -196,10 +228,14 @@ fn search() {
               {url: [http://h1:9200/v1, http://h2:9200/v1], index: orders-{day}, id_field: [id, day], username: u, password: secret hunter/2, batch_bytes: 2097152, batch_rows: 1000, timeout: 5000000}
         "#]],
     );
-    sink("", "'connector' = 'elasticsearch', 'index' = 'i', 'tls.verify' = 'false'", expect![[r#"
+    sink(
+        "",
+        "'connector' = 'elasticsearch', 'index' = 'i', 'tls.verify' = 'false'",
+        expect![[r#"
         table t: destination elasticsearch
           {url: [http://localhost:9200], index: i, tls: {verify: false}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -212,40 +248,68 @@ fn generated_and_dropped() {
               {fields: {id: sequence, price: int(1, 10), name: text(3), ok: bool(0.5), amount: decimal(0, 1000, 2), f: double(0, 1)}, rows: 1000, rate: 5}
         "#]],
     );
-    source("(id BIGINT)", "'connector' = 'datagen', 'number-of-rows' = '10'", expect![[r#"
+    source(
+        "(id BIGINT)",
+        "'connector' = 'datagen', 'number-of-rows' = '10'",
+        expect![[r#"
         table t: source generator, bounded
           {fields: {id: int(0, 9223372036854775806)}, rows: 10, rate: 10000}
-    "#]]);
-    source("", "'connector' = 'generator', 'fields.id' = 'sequence', 'fields.x' = 'int(1, 2)', 'rows' = '5'", expect![[r#"
+    "#]],
+    );
+    source(
+        "",
+        "'connector' = 'generator', 'fields.id' = 'sequence', 'fields.x' = 'int(1, 2)', 'rows' = '5'",
+        expect![[r#"
         table t: source generator
           {fields: {id: sequence, x: int(1, 2)}, rows: 5}
-    "#]]);
-    sink("(a INT)", "'connector' = 'print', 'print-identifier' = 'x', 'sink.parallelism' = '1'", expect![[r#"
+    "#]],
+    );
+    sink(
+        "(a INT)",
+        "'connector' = 'print', 'print-identifier' = 'x', 'sink.parallelism' = '1'",
+        expect![[r#"
         warning[A0115]: 'print-identifier' changes nothing: rows are printed as JSON, without a name in front
           --> job.sql:1:53
         warning[A0115]: 'sink.parallelism' changes nothing: SET 'parallelism.default' is the number of lanes of the whole pipeline
           --> job.sql:1:79
         table t: destination stdout
           {}
-    "#]]);
-    sink("(a INT)", "'connector' = 'blackhole'", expect![[r#"
+    "#]],
+    );
+    sink(
+        "(a INT)",
+        "'connector' = 'blackhole'",
+        expect![[r#"
         table t: destination null
           {}
-    "#]]);
-    sink("(a INT)", "'connector' = 'null'", expect![[r#"
+    "#]],
+    );
+    sink(
+        "(a INT)",
+        "'connector' = 'null'",
+        expect![[r#"
         table t: destination null
           {}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_a_variable_holds_is_not_looked_at_again() {
-    sink("", "'connector' = 'bigquery', 'table' = '${DOLLAR}'", expect![[r#"
+    sink(
+        "",
+        "'connector' = 'bigquery', 'table' = '${DOLLAR}'",
+        expect![[r#"
         table t: destination bigquery
           {table: ${DATA}}
-    "#]]);
-    source("", "'connector' = 'kafka', 'topic' = '${DOLLAR}'", expect![[r#"
+    "#]],
+    );
+    source(
+        "",
+        "'connector' = 'kafka', 'topic' = '${DOLLAR}'",
+        expect![[r#"
         table t: source kafka
           {topic: ${DATA}, format: json}
-    "#]]);
+    "#]],
+    );
 }
