@@ -1,6 +1,7 @@
 //! From statements to a job: which table is read, which is written, and what each of them is.
 
 use super::connectors::{Meant, Use, meaning};
+use super::lexer::place;
 use super::query::ParsedQuery;
 use super::settings;
 use super::statement::{CreateView, Dropped, InsertInto, Statement, only_in_a_shell};
@@ -43,7 +44,6 @@ struct Scope {
     tables: Vec<Table>,
     views: Vec<View>,
     inserts: Vec<Insert>,
-    late: Vec<Reference>,
 }
 
 /// Puts the statements together; what is wrong is reported.
@@ -193,6 +193,29 @@ impl Scope {
         self.inserts.push(Insert { table, at: name.at, columns, query });
     }
 
+    /// The columns that windows name must be there, where the columns of their table are known.
+    fn windows(&self, query: &ParsedQuery, checker: &mut Checker<'_>) {
+        for window in &query.windows {
+            let table_at = place(&query.at.file, window.table_span);
+            // What has the name of a table may be a query of WITH.
+            let is_read = query.reads.iter().any(|read| read.at == table_at);
+            let Some(Named::Table(index)) = self.names.get(&window.table).filter(|_| is_read) else {
+                continue;
+            };
+            let columns = &self.tables[*index].create.columns;
+            let known: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+            let time = (&window.time, place(&query.at.file, window.time_span));
+            let keys = window.partition_by.iter().map(|key| (key, table_at.clone()));
+            for (name, at) in std::iter::once(time).chain(keys) {
+                if !known.is_empty() && !known.contains(&&**name) {
+                    let message = format!("the table \"{}\" has no column \"{name}\"", window.table);
+                    let help = suggest::help(name, &known, "columns");
+                    checker.push(Diagnostic::new(&UNKNOWN_FIELD, message).at(&at).help(help));
+                }
+            }
+        }
+    }
+
     /// What a query reads, and where its late rows go.
     fn query(&mut self, query: &ParsedQuery, checker: &mut Checker<'_>) {
         for read in &query.reads {
@@ -202,10 +225,9 @@ impl Scope {
                 None => {}
             }
         }
+        self.windows(query, checker);
         for late in &query.late {
-            if self.written(&late.table, checker).is_some() {
-                self.late.push(late.table.clone());
-            }
+            self.written(&late.table, checker);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::group_windows;
 use super::lexer::{StreamDialect, place, qualified, shown, unqualified};
-use super::windows::{self, LateInto, window_call};
+use super::windows::{self, LateInto, WindowCall, window_call};
 use crate::interpolate::{Environment, interpolate};
 use crate::pipeline::Reference;
 use acme_types::codes::SYNTAX;
@@ -23,6 +23,8 @@ pub struct ParsedQuery {
     pub query: Box<Query>,
     /// The tables and views that it reads, in the order of the text; one that is read twice stands twice.
     pub reads: Vec<Reference>,
+    /// The windows in it, in the order of the text.
+    pub windows: Vec<WindowCall>,
     /// Its `LATE INTO`s.
     pub late: Vec<LateInto>,
     /// Where it begins.
@@ -50,10 +52,10 @@ pub(crate) fn query(
         return None;
     }
     let mut query = parse(source.file, tokens, end, Parser::parse_query, found)?;
-    let mut reader = Reader { source, found, reads: Vec::new(), names: Vec::new() };
+    let mut reader = Reader { source, found, reads: Vec::new(), windows: Vec::new(), names: Vec::new() };
     let _ = query.visit(&mut reader);
-    let reads = reader.reads;
-    (found.len() == before).then(|| ParsedQuery { query, reads, late, at: place(source.file, at) })
+    let (reads, windows) = (reader.reads, reader.windows);
+    (found.len() == before).then(|| ParsedQuery { query, reads, windows, late, at: place(source.file, at) })
 }
 
 /// Reads an expression that takes all of these tokens.
@@ -70,7 +72,7 @@ pub(crate) fn expr(
         at += windows::zoned(&tokens[at..], &mut plain);
     }
     let mut expr = parse(source.file, plain, end, Parser::parse_expr, found)?;
-    let mut reader = Reader { source, found, reads: Vec::new(), names: Vec::new() };
+    let mut reader = Reader { source, found, reads: Vec::new(), windows: Vec::new(), names: Vec::new() };
     let _ = expr.visit(&mut reader);
     (found.len() == before).then_some(expr)
 }
@@ -159,6 +161,7 @@ struct Reader<'a, 'f> {
     source: Source<'a>,
     found: &'f mut Vec<Diagnostic>,
     reads: Vec<Reference>,
+    windows: Vec<WindowCall>,
     /// The names of WITH in each query around.
     names: Vec<Names>,
 }
@@ -213,6 +216,7 @@ impl VisitorMut for Reader<'_, '_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let Some(call) = window_call(factor) {
             self.read(&call.table, call.table_span);
+            self.windows.push(call);
         } else if let TableFactor::Table { name, args: None, .. } = factor {
             let idents: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
             let words: Vec<&str> = idents.iter().map(|ident| &*ident.value).collect();

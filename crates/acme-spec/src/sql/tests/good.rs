@@ -228,6 +228,14 @@ fn queries_are_of_every_kind() {
         "#]],
     );
     check(
+        "WITH bid AS (SELECT auction, ts AS t2, price FROM bid) SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(t2), INTERVAL '1' HOUR))",
+        expect![[r#"
+            insert sink() WITH bid AS (SELECT auction, ts AS t2, price FROM bid) SELECT auction, price FROM TUMBLE('bid', 't2', INTERVAL '1' HOUR)
+              window Tumble { size_us: 3600000000, offset_us: 0 } of bid.t2
+              reads bid 6:51
+        "#]],
+    );
+    check(
         "VALUES (1, 2), (3, 4)",
         expect![[r#"
         insert sink() VALUES (1, 2), (3, 4)

@@ -101,6 +101,7 @@ fn of_windows() {
         "TABLE(TUMBLE(DATA => TABLE t, DATA => TABLE t))",
         "TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' SECOND)",
         "TABLE(TUMBLE(TABLE x, DESCRIPTOR(ts), INTERVAL '1' SECOND))",
+        "TABLE(SESSION(TABLE t PARTITION BY aa, DESCRIPTOR(tss), INTERVAL '1' SECOND))",
     ]
     .map(of);
     let mut all: Vec<&str> = windows.iter().map(String::as_str).collect();
