@@ -6,15 +6,33 @@ use crate::yaml::{Key, Node, NodeKind};
 use acme_types::codes::{BAD_VALUE, MISSING_KEY, UNKNOWN_KEY};
 use acme_types::{Config, Diagnostic, Field, Kind, Place, Secret, Value, ValueKind};
 
+/// How keys are written in the file that is checked, for what messages advise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// `key:`
+    Yaml,
+    /// `'key' = '…'`
+    Sql,
+}
+
 /// What checking needs besides the tree.
 pub(crate) struct Checker<'a> {
     pub(crate) environment: &'a dyn Environment,
+    pub(crate) spelling: Spelling,
     pub(crate) found: Vec<Diagnostic>,
 }
 
 impl Checker<'_> {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
+    }
+
+    /// A key as one would add it to the file.
+    pub(crate) fn written(&self, key: &str) -> String {
+        match self.spelling {
+            Spelling::Yaml => format!("`{key}:`"),
+            Spelling::Sql => format!("'{key}' = '…'"),
+        }
     }
 
     /// The entries of a mapping; anything else is reported.
@@ -62,11 +80,9 @@ impl Checker<'_> {
                 (None, None) => {
                     if field.required && !misspelt.contains(&field.name) {
                         let message = format!("{owner} needs the key \"{}\"", field.name);
-                        self.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(format!(
-                            "add `{}:` ({})",
-                            field.name,
-                            first_sentence(field.doc)
-                        )));
+                        let help =
+                            format!("add {} ({})", self.written(field.name), first_sentence(field.doc));
+                        self.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(help));
                     }
                     None
                 }

@@ -1,4 +1,5 @@
-//! From the text of a pipeline file to a [`PipelineSpec`], with *all* that is wrong in it at once.
+//! From the text of a pipeline file to a [`PipelineSpec`], with *all* that is wrong in it at once; and from a file of SQL to
+//! a [`SqlJob`](sql::SqlJob).
 //!
 //! Two stages: the text becomes a tree in which every node knows its line and column ([`yaml`]); then each item's keys
 //! are checked against the `SPEC` of its connector or transform ([`check`]). This crate knows no connector: it is
@@ -9,6 +10,7 @@ mod graph;
 mod interpolate;
 mod json_schema;
 mod pipeline;
+pub mod sql;
 mod suggest;
 mod yaml;
 

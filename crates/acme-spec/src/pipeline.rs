@@ -1,6 +1,6 @@
 //! The pipeline file as a checked value: its items, how they are connected, and the settings.
 
-use crate::check::Checker;
+use crate::check::{Checker, Spelling};
 use crate::graph::{self, Graph};
 use crate::interpolate::Environment;
 use crate::suggest;
@@ -152,7 +152,7 @@ pub fn parse(
     specs: &[&'static Spec],
     environment: &dyn Environment,
 ) -> (Option<PipelineSpec>, Vec<Diagnostic>) {
-    let mut checker = Checker { environment, found: Vec::new() };
+    let mut checker = Checker { environment, spelling: Spelling::Yaml, found: Vec::new() };
     let spec = yaml::parse(&Arc::from(file), text, &mut checker.found)
         .and_then(|root| Reader { specs, checker: &mut checker }.pipeline(&root));
     let mut found = checker.found;
@@ -184,7 +184,13 @@ impl Reader<'_, '_> {
         let transforms = self.items(entries, "transforms", Role::Transform, &mut taken, root);
         // Destinations have names of their own: one may be called like the output that it takes.
         let destinations = self.items(entries, "destinations", Role::Destination, &mut BTreeSet::new(), root);
-        let (settings, dead_letter) = self.settings(entries, root);
+        let node = entries.iter().find(|(key, _)| key.name == "settings").map(|(_, node)| node);
+        let given = node.and_then(|node| match node.kind {
+            NodeKind::Null => None,
+            _ => self.checker.entries(node, "\"settings\""),
+        });
+        let at = node.map_or(&root.at, |node| &node.at);
+        let (settings, dead_letter) = settings(self.checker, given.unwrap_or_default(), at);
         let graph = graph::connect(&sources, &transforms, &destinations, dead_letter.as_ref(), self.checker);
         let errors = match (settings.errors, graph.dead_letter) {
             (ErrorPolicy::DeadLetter(_), Some(index)) => ErrorPolicy::DeadLetter(index),
@@ -328,52 +334,51 @@ impl Reader<'_, '_> {
     fn types(&self, role: Role) -> Vec<&'static str> {
         self.specs.iter().filter(|spec| spec.role == role).map(|spec| spec.name).collect()
     }
+}
 
-    fn settings(&mut self, entries: &[(Key, Node)], root: &Node) -> (Settings, Option<Reference>) {
-        let node = entries.iter().find(|(key, _)| key.name == "settings").map(|(_, node)| node);
-        let entries = node.and_then(|node| match node.kind {
-            NodeKind::Null => None,
-            _ => self.checker.entries(node, "\"settings\""),
-        });
-        let at = node.map_or(&root.at, |node| &node.at);
-        let config = self.checker.object(entries.unwrap_or_default(), SETTINGS, &[], "\"settings\"", at);
-        let checkpoint = config.object("checkpoint");
-        let errors = config.object("errors");
-        let to = errors.and_then(|errors| {
-            Some(Reference { name: errors.text("to")?.clone(), at: errors.place("to").clone() })
-        });
-        let policy = errors.and_then(|errors| errors.text("policy")).map_or("stop", |policy| policy);
-        let errors = match (policy, &to) {
-            ("skip", _) => ErrorPolicy::Skip,
-            // The index is filled in once the destinations are known.
-            ("dead_letter", Some(_)) => ErrorPolicy::DeadLetter(usize::MAX),
-            ("dead_letter", None) => {
-                let at = errors.map_or(at, |errors| errors.place("policy"));
-                let help = "add `to:` with the name of a destination";
-                let message = "the policy dead_letter needs to know where to";
-                self.checker.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(help));
-                ErrorPolicy::Stop
-            }
-            _ => ErrorPolicy::Stop,
-        };
-        let store = checkpoint.and_then(|it| it.text("store"));
-        if store.is_some_and(|store| store.contains("://") && !store.starts_with("file://")) {
-            let at = checkpoint.map_or(at, |checkpoint| checkpoint.place("store"));
-            let message = "checkpoints can be kept in directories only";
-            let help = "give a directory that outlives the machine's restarts, or leave `store:` out";
-            self.checker.push(Diagnostic::new(&BAD_VALUE, message).at(at).help(help));
+/// The settings of a pipeline, and the destination that its dead letters name.
+pub(crate) fn settings(
+    checker: &mut Checker<'_>,
+    entries: &[(Key, Node)],
+    at: &Place,
+) -> (Settings, Option<Reference>) {
+    let config = checker.object(entries, SETTINGS, &[], "\"settings\"", at);
+    let checkpoint = config.object("checkpoint");
+    let errors = config.object("errors");
+    let to = errors.and_then(|errors| {
+        Some(Reference { name: errors.text("to")?.clone(), at: errors.place("to").clone() })
+    });
+    let policy = errors.and_then(|errors| errors.text("policy")).map_or("stop", |policy| policy);
+    let errors = match (policy, &to) {
+        ("skip", _) => ErrorPolicy::Skip,
+        // The index is filled in once the destinations are known.
+        ("dead_letter", Some(_)) => ErrorPolicy::DeadLetter(usize::MAX),
+        ("dead_letter", None) => {
+            let at = errors.map_or(at, |errors| errors.place("policy"));
+            let help = match checker.spelling {
+                Spelling::Yaml => "add `to:` with the name of a destination",
+                Spelling::Sql => "add SET 'settings.errors.to' = '…' with the name of a table",
+            };
+            let message = "the policy dead_letter needs to know where to";
+            checker.push(Diagnostic::new(&MISSING_KEY, message).at(at).help(help));
+            ErrorPolicy::Stop
         }
-        let settings = Settings {
-            parallelism: config.int("parallelism").and_then(|lanes| usize::try_from(*lanes).ok()),
-            checkpoint_interval_us: checkpoint
-                .and_then(|it| it.int("interval"))
-                .copied()
-                .unwrap_or(1_000_000),
-            checkpoint_store: store.cloned(),
-            errors,
-        };
-        (settings, to)
+        _ => ErrorPolicy::Stop,
+    };
+    let store = checkpoint.and_then(|it| it.text("store"));
+    if store.is_some_and(|store| store.contains("://") && !store.starts_with("file://")) {
+        let at = checkpoint.map_or(at, |checkpoint| checkpoint.place("store"));
+        let message = "checkpoints can be kept in directories only";
+        let help = "give a directory that outlives the machine's restarts, or leave `store:` out";
+        checker.push(Diagnostic::new(&BAD_VALUE, message).at(at).help(help));
     }
+    let settings = Settings {
+        parallelism: config.int("parallelism").and_then(|lanes| usize::try_from(*lanes).ok()),
+        checkpoint_interval_us: checkpoint.and_then(|it| it.int("interval")).copied().unwrap_or(1_000_000),
+        checkpoint_store: store.cloned(),
+        errors,
+    };
+    (settings, to)
 }
 
 impl Item {

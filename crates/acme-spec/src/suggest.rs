@@ -9,7 +9,9 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let lower = word.to_lowercase();
-    let allowed = 1 + word.chars().count() / 4;
+    let length = word.chars().count();
+    // Another letter is no slip of a name of one letter.
+    let allowed = (1 + length / 4).min(length.saturating_sub(1));
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
