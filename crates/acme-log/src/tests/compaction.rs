@@ -86,7 +86,10 @@ fn what_is_rebuilt_is_compressed_at_the_topics_level() {
         let own = [("compression.type", "gzip"), ("compression.gzip.level", level)];
         let (log, partition) = one(&machine, &[&SETTINGS[..], &own].concat());
         put(&partition, &machine, Compression::None, &[("stays", Some(&text)), ("goes", Some("old"))]);
-        put(&partition, &machine, Compression::None, &[("goes", Some("new"))]);
+        // So many that not all of them lie in the last segment, which stays as it is.
+        for _ in 0..12 {
+            put(&partition, &machine, Compression::None, &[("goes", Some("new"))]);
+        }
         log.sync_now();
         log.housekeep();
         let first = headers(&all(&partition, Until::HighWatermark))[0];
