@@ -274,12 +274,13 @@ impl World {
         for (size, _, rows) in SIZES {
             let load = Load { partitions: 12, rows: options.rows(rows), size };
             for side in [OURS, THEIRS] {
-                let (topic, bootstrap) = (self.topic(side, 12)?, self.bootstrap(side));
+                let bootstrap = self.bootstrap(side);
                 for _ in 0..2 {
+                    let topic = self.topic(side, 12)?;
                     Tool::Client.write(&bootstrap, &topic, load)?;
                     Tool::Client.read(&bootstrap, &topic, load)?;
+                    self.remove(side, &topic)?;
                 }
-                self.remove(side, &topic)?;
             }
         }
         for (side, process) in [(OURS, self.server.process.0.id()), (THEIRS, self.kafka.process(1)?)] {

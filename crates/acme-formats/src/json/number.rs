@@ -69,7 +69,7 @@ pub fn write_wide(value: i256, scale: usize, out: &mut Vec<u8>) {
 
 /// Writes a decimal with every digit of its declared scale, as databases print it: 82.00 stays 82.00, so that a reader
 /// who guesses types from values (Elasticsearch's dynamic mapping) takes no column of fractions for one of integers.
-pub fn write_scaled(value: i256, scale: usize, out: &mut Vec<u8>) {
+pub(super) fn write_scaled(value: i256, scale: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(text_of(value, scale).as_bytes());
 }
 
