@@ -1,6 +1,6 @@
 //! Steps that keep state: what the driver asks of them, and how they are made.
 
-use acme_types::{Diagnostic, EventTime};
+use acme_types::{Diagnostic, Epoch, EventTime};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, TimeUnit};
 
@@ -17,6 +17,9 @@ pub fn time_type() -> DataType {
 ///
 /// It has no clock: all that it knows of time is what it is told. The same calls give the same results.
 pub trait Task: Send {
+    /// An epoch begins; each has a larger number than the one before, in the next life too.
+    fn begin(&mut self, epoch: Epoch);
+
     /// Rows of one of its inputs, with the hash of each row's key.
     fn rows(
         &mut self,

@@ -1,6 +1,8 @@
 //! `window`: from its keys to the step that the engine runs.
 
-use crate::aggregate::{self, Call, Function};
+mod calls;
+
+use crate::aggregate;
 use crate::event_time;
 use crate::infer::Resolved;
 use crate::planner::{Planner, last_name};
@@ -14,13 +16,9 @@ use acme_spec::Item;
 use acme_types::batch::{META_PREFIX, OPERATION, RAW, VERSION, is_json, json_field};
 use acme_types::codes::{BAD_VALUE, CHANGE_MODE, DUPLICATE, EVENT_TIME_MISSING, FIELD_USE, SQL};
 use acme_types::{Change, Diagnostic, Place};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion_expr::Expr;
-use datafusion_sql::sqlparser::ast::{
-    DuplicateTreatment, Expr as SqlExpr, Function as SqlFunction, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, SelectItem, visit_expressions, visit_expressions_mut,
-};
-use std::ops::ControlFlow;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use calls::Output;
+use datafusion_sql::sqlparser::ast::SelectItem;
 use std::sync::Arc;
 
 /// The columns that a step is fed with: first the key's.
@@ -46,12 +44,21 @@ impl Inputs {
     }
 }
 
-/// A field of the output, with what it is computed from.
-struct Output {
-    name: String,
-    expr: SqlExpr,
-    at: Place,
+/// What a step is fed with, and what it makes of that.
+struct Fed {
+    /// The key's columns, as the output has them.
+    keys: Vec<Column>,
+    key_types: Vec<DataType>,
+    /// Where the event time is in the input.
+    time: usize,
+    schema: SchemaRef,
+    outputs: Vec<Output>,
+    /// The rows as they came and their columns, where late ones have an output.
+    late: Option<(Stream, Vec<usize>)>,
 }
+
+/// The rows that come out, and what is computed for them behind the step.
+type Rows = (Stream, Vec<(FieldRef, Arc<dyn acme_flow::Expr>)>);
 
 impl Planner<'_> {
     /// Feeds a window with a stream; the target that takes its rows.
@@ -79,53 +86,10 @@ impl Planner<'_> {
                 return None;
             }
             None => {
-                let aggregates = self.functions(calls, &schema)?;
-                let window = item.config.object("window")?;
-                let lateness = window.int("allowed_lateness").copied().unwrap_or(0);
-                let is_final = item.config.text("emit").is_some_and(|emit| emit == "final");
-                let updates = lateness > 0 && !is_final;
-                let mut fields: Vec<FieldRef> = Vec::new();
-                for (key, field) in keys.iter().zip(schema.fields()) {
-                    fields.push(match key.json {
-                        true => Arc::new(json_field(&key.internal)),
-                        false => Arc::new(field.as_ref().clone().with_name(&key.internal)),
-                    });
-                }
-                fields.extend(Windows::output_fields(START, END, &aggregates, updates));
-                let (output, computed) = self.output(keys, &outputs, &aggregates, updates)?;
-                let windows = Windows {
-                    name: item.name.as_str().into(),
-                    grid,
-                    lateness,
-                    is_final,
-                    keys: inputs.types(key_count),
-                    time,
-                    aggregates,
-                    late: late.as_ref().map(|(_, columns)| columns.clone()),
-                    output: Arc::new(Schema::new(fields)),
-                };
-                let keeps = format!(
-                    "one row for each key and {}, until the watermark is {} past the last window of its time",
-                    match grid {
-                        Grid::Hopping { size, hop, .. } if size == hop => "window",
-                        _ => "slice of its windows",
-                    },
-                    match lateness {
-                        0 => "just".to_owned(),
-                        lateness => format!("{} s", lateness / 1_000_000),
-                    }
-                );
-                let late = late.as_ref().map(|(stream, _)| stream.clone());
-                let factory = Arc::new(Arc::new(windows));
-                self.tasks.add(Draft {
-                    transform: index,
-                    factory,
-                    input: schema.clone(),
-                    late,
-                    output,
-                    computed,
-                    keeps,
-                })
+                let (functions, key_types) = (self.functions(calls, &schema)?, inputs.types(key_count));
+                let fed = Fed { keys, key_types, time, schema: schema.clone(), outputs, late };
+                let draft = self.draft(index, item, grid, fed, functions)?;
+                self.tasks.add(draft)
             }
         };
         let Inputs { columns, computed, .. } = inputs;
@@ -139,6 +103,55 @@ impl Planner<'_> {
             (item.name.as_str().into(), Operator::Map(computed), vec![vec![inlet]]);
         self.steps.push(Step { name, operator, shape, outputs });
         Some(Target::Step(self.steps.len() - 1))
+    }
+
+    /// The step, fed for the first time.
+    fn draft(
+        &mut self,
+        index: usize,
+        item: &Item,
+        grid: Grid,
+        fed: Fed,
+        aggregates: Vec<Arc<dyn Aggregate>>,
+    ) -> Option<Draft> {
+        let window = item.config.object("window")?;
+        let lateness = window.int("allowed_lateness").copied().unwrap_or(0);
+        let is_final = item.config.text("emit").is_some_and(|emit| emit == "final");
+        let updates = lateness > 0 && !is_final;
+        let mut fields: Vec<FieldRef> = Vec::new();
+        for (key, field) in fed.keys.iter().zip(fed.schema.fields()) {
+            fields.push(match key.json {
+                true => Arc::new(json_field(&key.internal)),
+                false => Arc::new(field.as_ref().clone().with_name(&key.internal)),
+            });
+        }
+        fields.extend(Windows::output_fields(START, END, &aggregates, updates));
+        let (output, computed) = self.output(fed.keys, &fed.outputs, &aggregates, updates)?;
+        let windows = Windows {
+            name: item.name.as_str().into(),
+            grid,
+            lateness,
+            is_final,
+            keys: fed.key_types,
+            time: fed.time,
+            aggregates,
+            late: fed.late.as_ref().map(|(_, columns)| columns.clone()),
+            output: Arc::new(Schema::new(fields)),
+        };
+        let keeps = format!(
+            "one row for each key and {}, until the watermark is {} past the last window of its time",
+            match grid {
+                Grid::Hopping { size, hop, .. } if size == hop => "window",
+                _ => "slice of its windows",
+            },
+            match lateness {
+                0 => "just".to_owned(),
+                lateness => format!("{} s", lateness / 1_000_000),
+            }
+        );
+        let late = fed.late.map(|(stream, _)| stream);
+        let factory = Arc::new(Arc::new(windows));
+        Some(Draft { transform: index, factory, input: fed.schema, late, output, computed, keeps })
     }
 
     fn takes_windows(&mut self, item: &Item, stream: &Stream) {
@@ -282,168 +295,6 @@ impl Planner<'_> {
         Some(inputs.column(&internal, kind))
     }
 
-    /// The fields of the output with the aggregates taken out of them, each by a name of its own.
-    fn aggregates(
-        &mut self,
-        index: usize,
-        item: &Item,
-        stream: &Stream,
-        inputs: &mut Inputs,
-    ) -> (Vec<Output>, Vec<(Call, Place)>) {
-        let (mut outputs, mut calls) = (Vec::new(), Vec::new());
-        for (name, value) in item.config.map("aggregates").into_iter().flatten() {
-            let (text, at) = (value.text().unwrap_or_default(), value.at.clone());
-            let mut expr = match sql::parse(text) {
-                Ok(expr) => expr,
-                Err(cause) => {
-                    self.fault(
-                        &SQL,
-                        format!("`{text}` is not valid SQL: {cause}"),
-                        &at,
-                        "write an expression over aggregates, such as `count(*)`",
-                    );
-                    continue;
-                }
-            };
-            let first = calls.len();
-            let _ = visit_expressions_mut(&mut expr, |expr| {
-                let SqlExpr::Function(function) = expr else { return ControlFlow::<()>::Continue(()) };
-                if aggregate::find(&function.name.to_string()).is_none() {
-                    return ControlFlow::Continue(());
-                }
-                match self.call(index, function, stream, inputs, &at) {
-                    Some(call) => {
-                        *expr = SqlExpr::Identifier(Ident::with_quote('"', aggregate_name(calls.len())));
-                        calls.push((call, at.clone()));
-                        ControlFlow::Continue(())
-                    }
-                    None => ControlFlow::Break(()),
-                }
-            });
-            if calls.len() == first {
-                let help = format!("aggregates are {}", aggregate::names().join(", "));
-                self.found
-                    .push(Diagnostic::new(&SQL, format!("`{text}` aggregates nothing")).at(&at).help(help));
-                continue;
-            }
-            outputs.push(Output { name: name.clone(), expr, at });
-        }
-        (outputs, calls)
-    }
-
-    /// One aggregate: its arguments become columns of the input.
-    fn call(
-        &mut self,
-        index: usize,
-        function: &SqlFunction,
-        stream: &Stream,
-        inputs: &mut Inputs,
-        at: &Place,
-    ) -> Option<Call> {
-        let name = function.name.to_string();
-        let udf = aggregate::find(&name).expect("it was found before");
-        let none = FunctionArguments::None;
-        let (list, distinct) = match &function.args {
-            FunctionArguments::List(list) => {
-                if !list.clauses.is_empty() {
-                    self.fault(
-                        &SQL,
-                        format!("`{name}` takes no clauses inside its brackets here"),
-                        at,
-                        "rows are in the order of their event time",
-                    );
-                    return None;
-                }
-                let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-                (list.args.clone(), distinct)
-            }
-            args if *args == none => (Vec::new(), false),
-            _ => {
-                self.fault(&SQL, format!("`{name}` takes no query"), at, "name fields");
-                return None;
-            }
-        };
-        let inner = visit_expressions(function, |expr| match expr {
-            SqlExpr::Identifier(ident) if is_aggregate_name(&ident.value) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        });
-        if inner.is_break() {
-            let help = "aggregate once, and compute with the result in a further window or `map`";
-            self.fault(&SQL, format!("`{name}` takes no aggregate as its argument"), at, help);
-            return None;
-        }
-        let mut resolved = Vec::new();
-        for argument in function
-            .within_group
-            .iter()
-            .map(|order| order.expr.clone())
-            .map(Some)
-            .chain(list.iter().map(plain))
-        {
-            // `count(*)` counts rows: each has an event time.
-            let Some(expr) = argument else { continue };
-            resolved.push(self.resolve_expr(expr, stream, aggregate::expected(&udf).as_ref(), at)?);
-        }
-        let types: Vec<DataType> = match resolved.is_empty() {
-            true => vec![time_type()],
-            false => resolved.iter().map(stored).collect(),
-        };
-        let kinds = match aggregate::coerced(&udf, &types) {
-            Ok(kinds) => kinds,
-            Err(cause) => {
-                self.fault(
-                    &SQL,
-                    format!("`{function}` cannot be computed: {cause}"),
-                    at,
-                    "cast the argument, or declare the field under `schema:`",
-                );
-                return None;
-            }
-        };
-        let json = aggregate::passes_on(&udf) && resolved.first().is_some_and(|resolved| resolved.json);
-        let (mut arguments, mut constants) = (Vec::new(), Vec::new());
-        if resolved.is_empty() {
-            constants.push(None);
-            arguments
-                .push(inputs.columns.iter().position(|column| column == EVENT_TIME).expect("it is an input"));
-        }
-        for (resolved, kind) in resolved.into_iter().zip(kinds) {
-            constants.push(match &resolved.logical {
-                Expr::Literal(value, _) => value.cast_to(&kind).ok(),
-                _ => None,
-            });
-            arguments.push(self.input(index, inputs, resolved, kind, at)?);
-        }
-        let filter = match &function.filter {
-            None => None,
-            Some(filter) => {
-                let condition =
-                    self.resolve_expr(filter.as_ref().clone(), stream, Some(&DataType::Boolean), at)?;
-                Some(self.input(index, inputs, condition, DataType::Boolean, at)?)
-            }
-        };
-        Some(Call { function: udf, arguments, constants, filter, distinct, json })
-    }
-
-    fn functions(
-        &mut self,
-        calls: Vec<(Call, Place)>,
-        schema: &Arc<Schema>,
-    ) -> Option<Vec<Arc<dyn Aggregate>>> {
-        let mut functions: Vec<Arc<dyn Aggregate>> = Vec::new();
-        for (call, at) in calls {
-            let compiled: Result<Function, String> = call.compile(&aggregate_name(functions.len()), schema);
-            match compiled {
-                Ok(function) => functions.push(Arc::new(function)),
-                Err(cause) => {
-                    self.found.push(Diagnostic::new(&SQL, cause).at(&at));
-                    return None;
-                }
-            }
-        }
-        Some(functions)
-    }
-
     /// The rows that come out, and what is computed of the aggregates.
     fn output(
         &mut self,
@@ -451,7 +302,7 @@ impl Planner<'_> {
         outputs: &[Output],
         aggregates: &[Arc<dyn Aggregate>],
         updates: bool,
-    ) -> Option<(Stream, Vec<(FieldRef, Arc<dyn acme_flow::Expr>)>)> {
+    ) -> Option<Rows> {
         let fixed = |name: &str, data_type: DataType| Column {
             name: name.to_owned(),
             internal: name.to_owned(),
@@ -555,27 +406,6 @@ impl Planner<'_> {
 
 const START: &str = "window_start";
 const END: &str = "window_end";
-
-/// The column of an aggregate; no SQL can name it.
-fn aggregate_name(number: usize) -> String {
-    format!("{AGGREGATE}{number}")
-}
-
-fn is_aggregate_name(name: &str) -> bool {
-    name.starts_with(AGGREGATE)
-}
-
-const AGGREGATE: &str = "aggregate\u{0}";
-
-/// An argument without its name; `None` for `*`.
-fn plain(argument: &FunctionArg) -> Option<SqlExpr> {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
-        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. } => Some(expr.clone()),
-        _ => None,
-    }
-}
 
 /// The type of a value in the state: undeclared numbers may need the widest.
 fn stored(resolved: &Resolved) -> DataType {

@@ -321,7 +321,7 @@ impl KafkaSource {
         let is_there = |partition: &TopicPartition| {
             let answered = fetcher.answered_at(partition);
             fetcher.at_end(partition)
-                && answered.is_some_and(|answered| now.duration_since(answered.into()) < 2 * TELL)
+                && answered.is_some_and(|answered| now.duration_since(answered) < 2 * TELL)
         };
         let there: Vec<_> =
             fetcher.assignment().iter().filter(|it| is_there(it)).map(position::split).collect();

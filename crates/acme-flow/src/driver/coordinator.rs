@@ -186,26 +186,9 @@ async fn start(
         threads.spawn(&format!("{}-{}", job.tasks[shard.task].name, shard.shard), move || shard.run());
     }
     let work = start_lanes(threads, &job.sources, job.lanes, &delivery, &feeds);
-    for (index, (sink, inbox)) in job.sinks.into_iter().zip(inboxes).enumerate() {
-        let letters = dead_letters.filter(|&to| to != index).map(|to| sinks[to].clone());
-        let task = SinkTask {
-            index,
-            prepared: first.sinks.get(&*sink.name).cloned(),
-            inbox,
-            reports: reports.clone(),
-            letters,
-            errors,
-            holds_commit: commit.is_at(index),
-            held: false,
-            clock: clock.clone(),
-            stats: stats.clone(),
-            letter_writer: LetterWriter::new(sink.format.as_ref()),
-            streams: (0..feeds.origins()).map(|_| Ordered::default()).collect(),
-            name: sink.name.clone(),
-            sink: sink.sink,
-        };
-        threads.connector(&sink.name, move || task.run());
-    }
+    let sink_threads =
+        SinkThreads { commit: &commit, first: &first, origins: feeds.origins(), ways: &delivery };
+    sink_threads.start(threads, job.sinks, inboxes, &clock, dead_letters);
     let time = clock.clone();
     let source_threads =
         SourceThreads { clock, lanes: work, lane_count: job.lanes, delivery: &delivery, feeds: &feeds };
@@ -234,6 +217,48 @@ async fn start(
         clock: time,
         stats,
     })
+}
+
+/// What the threads of all destinations share.
+struct SinkThreads<'a> {
+    commit: &'a Commit,
+    /// What they are opened at.
+    first: &'a Checkpoint,
+    origins: usize,
+    ways: &'a Delivery,
+}
+
+impl SinkThreads<'_> {
+    fn start(
+        &self,
+        threads: &mut Threads,
+        sinks: Vec<JobSink>,
+        inboxes: Vec<mpsc::Receiver<ToSink>>,
+        clock: &Arc<dyn Clock>,
+        dead_letters: Option<usize>,
+    ) {
+        let Delivery { sinks: senders, reports, errors, stats, .. } = self.ways;
+        for (index, (sink, inbox)) in sinks.into_iter().zip(inboxes).enumerate() {
+            let letters = dead_letters.filter(|&to| to != index).map(|to| senders[to].clone());
+            let task = SinkTask {
+                index,
+                prepared: self.first.sinks.get(&*sink.name).cloned(),
+                inbox,
+                reports: reports.clone(),
+                letters,
+                errors: *errors,
+                holds_commit: self.commit.is_at(index),
+                held: false,
+                clock: clock.clone(),
+                stats: stats.clone(),
+                letter_writer: LetterWriter::new(sink.format.as_ref()),
+                streams: (0..self.origins).map(|_| Ordered::default()).collect(),
+                name: sink.name.clone(),
+                sink: sink.sink,
+            };
+            threads.connector(&sink.name, move || task.run());
+        }
+    }
 }
 
 /// The ends of epochs.
@@ -377,42 +402,7 @@ impl Coordinator {
         for source in &self.sources {
             let _ = source.send(ToSource::Barrier { epoch, then }).await;
         }
-        let mut passed = 0;
-        let mut any_moved = false;
-        let mut prepared: BTreeMap<String, String> = BTreeMap::new();
-        // What others have left is complete before their notes are overwritten.
-        while passed < self.sources.len()
-            || prepared.len() < self.sinks.len()
-            || !self.saving.is_complete()
-            || self.adopting > 0
-        {
-            match self.report(stop).await? {
-                None => return Ok(false),
-                Some(Report::Passed { source, positions, moved }) => {
-                    passed += 1;
-                    any_moved |= moved;
-                    self.positions.insert(self.source_names[source].to_string(), positions);
-                }
-                Some(Report::Saved(saved)) => {
-                    any_moved |= saved.moved;
-                    self.saving.take(saved, &self.source_names);
-                }
-                Some(Report::Prepared { sink, prepared: handle }) => {
-                    prepared.insert(self.sink_names[sink].to_string(), handle);
-                }
-                Some(Report::Adopted) => {}
-                Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
-            }
-            let others = self.sinks.len() - usize::from(self.dead_letters.is_some());
-            if let Some(index) = self.dead_letters
-                && prepared.len() == others
-                && !prepared.contains_key(&*self.sink_names[index])
-                && passed == self.sources.len()
-                && self.saving.is_complete()
-            {
-                let _ = self.sinks[index].send(ToSink::Complete).await;
-            }
-        }
+        let Some((prepared, any_moved)) = self.gather(stop).await? else { return Ok(false) };
         self.epoch = epoch;
         self.saving.begin();
         if !any_moved && !then.is_last() && !leaving && !self.has_finished(&prepared) && !self.is_old() {
@@ -449,6 +439,51 @@ impl Coordinator {
         }
         self.committed = checkpoint;
         Ok(true)
+    }
+
+    /// Waits until all have passed the barrier: what destinations have prepared, and whether anything moved. `None` where the run is
+    /// to end at once.
+    async fn gather(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Option<(BTreeMap<String, String>, bool)>, Diagnostic> {
+        let mut passed = 0;
+        let mut any_moved = false;
+        let mut prepared: BTreeMap<String, String> = BTreeMap::new();
+        // What others have left is complete before their notes are overwritten.
+        while passed < self.sources.len()
+            || prepared.len() < self.sinks.len()
+            || !self.saving.is_complete()
+            || self.adopting > 0
+        {
+            match self.report(stop).await? {
+                None => return Ok(None),
+                Some(Report::Passed { source, positions, moved }) => {
+                    passed += 1;
+                    any_moved |= moved;
+                    self.positions.insert(self.source_names[source].to_string(), positions);
+                }
+                Some(Report::Saved(saved)) => {
+                    any_moved |= saved.moved;
+                    self.saving.take(saved, &self.source_names);
+                }
+                Some(Report::Prepared { sink, prepared: handle }) => {
+                    prepared.insert(self.sink_names[sink].to_string(), handle);
+                }
+                Some(Report::Adopted) => {}
+                Some(_) => return Err(Diagnostic::new(&codes::INTERNAL, "a report came out of turn")),
+            }
+            let others = self.sinks.len() - usize::from(self.dead_letters.is_some());
+            if let Some(index) = self.dead_letters
+                && prepared.len() == others
+                && !prepared.contains_key(&*self.sink_names[index])
+                && passed == self.sources.len()
+                && self.saving.is_complete()
+            {
+                let _ = self.sinks[index].send(ToSink::Complete).await;
+            }
+        }
+        Ok(Some((prepared, any_moved)))
     }
 
     /// Whether a destination has something to make visible although no row moved, such as a file whose time is over. A

@@ -57,6 +57,7 @@ impl<'a> Shards<'a> {
             }
             let shards = (0..self.feeds.shards()).map(|shard| {
                 let mut made = task.factory.make();
+                made.begin(checkpoint.epoch.next());
                 if let Some(state) = state {
                     restore(self.store.as_ref(), state, (shard, self.feeds.shards()), made.as_mut())?;
                 }

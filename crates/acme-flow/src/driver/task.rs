@@ -237,6 +237,7 @@ impl Shard {
         }
         self.ways.to_sinks += 1;
         self.ways.to_tasks += 1;
+        self.state.begin(epoch.next());
         Ok(())
     }
 

@@ -139,7 +139,8 @@ fn add(column: &ArrayRef, all: &mut [u64]) {
         other => {
             // Lists and structs: their order-preserving bytes.
             let converter = RowConverter::new(vec![SortField::new(other.clone())]);
-            let rows = converter.and_then(|converter| converter.convert_columns(&[column.clone()]));
+            let rows =
+                converter.and_then(|converter| converter.convert_columns(std::slice::from_ref(column)));
             let rows = rows.expect("the planner takes only keys that can be compared");
             each(column, all, |row, hash| bytes(rows.row(row).as_ref(), hash));
         }

@@ -6,7 +6,7 @@ use crate::aggregate::Aggregate;
 use crate::expr::EvalError;
 use crate::task::{Emitted, HASH, Task, TaskFactory};
 use acme_types::batch::{OPERATION, VERSION};
-use acme_types::{Diagnostic, EventTime, codes};
+use acme_types::{Diagnostic, Epoch, EventTime, codes};
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
     UInt64Array,
@@ -87,11 +87,18 @@ struct WindowTask {
     /// Windows that have been said and got rows since, with these rows' keys.
     again: BTreeMap<Span, Pane>,
     watermark: i64,
-    /// Grows with every row that is said.
+    /// Grows with every row that is said, in the next life too.
     version: i64,
 }
 
+/// Versions of one epoch: more than it can have rows.
+const VERSIONS: u32 = 24;
+
 impl Task for WindowTask {
+    fn begin(&mut self, epoch: Epoch) {
+        self.version = i64::try_from(epoch.0).expect("2^39 epochs take centuries") << VERSIONS;
+    }
+
     fn rows(
         &mut self,
         _: usize,

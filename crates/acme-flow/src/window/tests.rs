@@ -175,6 +175,7 @@ impl World {
     /// A life begins, from the last epoch's end.
     fn begin(&mut self, shards: usize, from: Option<&TaskState>) {
         self.shards = (0..shards).map(|_| self.windows.make()).collect();
+        self.shards.iter_mut().for_each(|shard| shard.begin(Epoch(self.epoch + 1)));
         let store: Arc<dyn CheckpointStore> = self.store.clone();
         let writer = Writer(format!("life-{shards}-{}", self.epoch));
         self.snapshots =
@@ -274,6 +275,7 @@ impl World {
                 }
             }
         }
+        self.shards.iter_mut().for_each(|shard| shard.begin(Epoch(self.epoch + 1)));
         let fingerprint = self.windows.fingerprint();
         TaskState {
             fingerprint,
@@ -376,7 +378,7 @@ fn run(random: &mut Random, windows: &Arc<Windows>, chunks: &[&[Row]], mistake: 
             world.begin(1 + usize::try_from(random.below(5)).unwrap(), saved.2.as_ref());
             (at, latest) = (saved.0, saved.1);
             // What was said since is forgotten: it was not committed.
-            (world.said, world.late, world.versions) = (saved.3.clone(), saved.4.clone(), BTreeMap::new());
+            (world.said, world.late, world.versions) = (saved.3.clone(), saved.4.clone(), saved.5.clone());
         }
     }
     world.end_epoch();

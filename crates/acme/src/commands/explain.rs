@@ -44,7 +44,8 @@ impl Text<'_> {
         for (index, item) in spec.transforms.iter().enumerate() {
             self.heading("transform", item, &spec.graph.transforms[index]);
             self.keys(item);
-            self.line(format_args!("  state     none"));
+            let task = pipeline.offline.tasks.iter().find(|task| *task.name == *item.name);
+            self.line(format_args!("  state     {}", task.map_or("none", |task| &task.keeps)));
         }
         for (index, item) in spec.destinations.iter().enumerate() {
             self.destination(index, item);
