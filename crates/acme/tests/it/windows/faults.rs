@@ -24,11 +24,13 @@ fn says(source: &str, window: &str) -> String {
     place.acme_fails(&["validate", "p.yaml"])
 }
 
+const COUNT: &str = "aggregates: {n: 'count(*)'}";
+const TUMBLING: &str = "window: {type: tumbling, size: 1m}";
+
 #[test]
-fn what_is_wrong_with_a_window_is_said_with_a_remedy() {
-    let count = "aggregates: {n: 'count(*)'}";
-    let tumbling = "window: {type: tumbling, size: 1m}";
-    let table = [
+fn a_window_that_cannot_be_is_said_with_a_remedy() {
+    let (tumbling, count) = (TUMBLING, COUNT);
+    check(&[
         ("", format!("{tumbling}, {count}"), "needs to know when things happened", "add `event_time:"),
         (
             TIME,
@@ -62,6 +64,13 @@ fn what_is_wrong_with_a_window_is_said_with_a_remedy() {
         ),
         (TIME, format!("window: {{type: tumbling, size: 5}}, {count}"), "must be a duration", "5m"),
         (TIME, format!("window: {{type: round, size: 1m}}, {count}"), "cannot be \"round\"", "tumbling"),
+    ]);
+}
+
+#[test]
+fn what_a_window_cannot_aggregate_is_said_with_a_remedy() {
+    let (tumbling, count) = (TUMBLING, COUNT);
+    check(&[
         (
             TIME,
             format!("{tumbling}, aggregates: {{n: 'n + 1'}}"),
@@ -112,10 +121,14 @@ fn what_is_wrong_with_a_window_is_said_with_a_remedy() {
             "cannot be the event time",
             "timestamp",
         ),
-    ];
+    ]);
+}
+
+/// Source, window, and what the message and its help contain.
+fn check(table: &[(&str, String, &str, &str)]) {
     for (source, window, message, help) in table {
         let source = if source.is_empty() { "format: json" } else { source };
-        let said = says(source, &window);
+        let said = says(source, window);
         assert!(said.contains(message) && said.contains(help), "{source} {window}: {said}");
         assert!(said.contains("p.yaml:"), "{said}");
     }
