@@ -43,6 +43,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         layout: None,
         patterns,
         tail: !context.batch_mode,
+        tells_ends: context.tells_ends,
         at: config.place("path").clone(),
         files: BTreeMap::new(),
         current: None,
@@ -78,6 +79,8 @@ pub(crate) struct FileSource {
     pub(crate) at: acme_types::Place,
     pub(crate) files: BTreeMap<PathBuf, Progress>,
     current: Option<Reader>,
+    /// The engine wants to know when there is nothing to be read.
+    tells_ends: bool,
     /// How far it is in what was there when it was opened.
     extent: Arc<Extent>,
 }
@@ -153,6 +156,15 @@ impl Source for FileSource {
             }
             tokio::time::sleep(POLL).await;
             self.discover()?;
+            if self.tells_ends {
+                // All were looked at just now, and none had anything; a name that is new comes first.
+                if let Some(chunk) = self.next_block()? {
+                    self.extent.add(chunk.payload.size());
+                    return Ok(Read::Rows(chunk));
+                }
+                let there = self.files.iter().map(|(path, progress)| position(path, *progress).0);
+                return Ok(Read::AtEnd(there.collect()));
+            }
         }
     }
 

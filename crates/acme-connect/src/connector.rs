@@ -43,6 +43,8 @@ pub struct Context {
     pub item: Arc<str>,
     /// The name of the pipeline.
     pub pipeline: Arc<str>,
+    /// The engine wants to know when splits have nothing to be read: see [`Read::AtEnd`](crate::Read::AtEnd).
+    pub tells_ends: bool,
     /// The pipeline ends by itself: read what is there, publish at the end.
     pub batch_mode: bool,
     /// What the user should know of the configuration, though it stops nothing.

@@ -20,6 +20,9 @@ pub enum Read {
     /// Only of a [`SharedSource`]: these splits go to another worker. No row of them follows; they are held until
     /// [`SharedSource::let_go`] says that all that was read of them is committed.
     Leaving(Vec<SplitId>),
+    /// Nothing is to be read of these splits now: the remote system has answered so, a moment ago. It names all that are there; told
+    /// again and again, and only where [`Context::tells_ends`](crate::Context::tells_ends) asks for it.
+    AtEnd(Vec<SplitId>),
     /// The end of a source that has one.
     End,
 }

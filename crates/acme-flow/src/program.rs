@@ -1,11 +1,14 @@
 //! What one lane does with one chunk: decode, the steps that follow, encode.
 
 use crate::expr::{Expr, TICK};
+use crate::keyed::hashes;
 use crate::operators;
+use crate::task::{EVENT_TIME, time_type};
 use acme_connect::{Block, Cut, Decode, Encode, Encoded, Format, Rows, metadata};
-use acme_types::{Batch, Chunk, Diagnostic, EventTime, Hint, Payload, Rejected, Shape, codes};
-use arrow::array::RecordBatch;
-use arrow::datatypes::FieldRef;
+use acme_types::{Batch, Chunk, Diagnostic, EventTime, Hint, Origin, Payload, Rejected, Shape, codes};
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, max};
+use arrow::datatypes::{Field, FieldRef, SchemaRef, TimestampMicrosecondType};
 use std::sync::Arc;
 
 /// The steps between one source and the destinations that it feeds. A lane runs its own [`Program::instance`].
@@ -14,12 +17,16 @@ pub struct Program {
     pub source: Arc<str>,
     /// For sources that yield bytes.
     pub decoder: Option<Box<dyn Decode>>,
+    /// The event time of each row, where the source says what it is: becomes the column [`EVENT_TIME`].
+    pub event_time: Option<Arc<dyn Expr>>,
     /// The steps, each behind those that read it.
     pub steps: Vec<Step>,
     /// What reads the source itself.
     pub targets: Vec<Target>,
     /// The destinations, and what is delivered to each.
     pub outlets: Vec<Outlet>,
+    /// The steps with state, and what each is given.
+    pub inlets: Vec<Inlet>,
 }
 
 /// A step of the pipeline.
@@ -60,6 +67,8 @@ pub enum Target {
     Step(usize),
     /// An outlet, by its index.
     Outlet(usize),
+    /// An inlet, by its index.
+    Inlet(usize),
 }
 
 /// The way to one destination.
@@ -73,11 +82,39 @@ pub struct Outlet {
     pub format: Option<Format>,
 }
 
+/// The way to a step with state.
+#[derive(Clone)]
+pub struct Inlet {
+    /// The step's index in the job.
+    pub task: usize,
+    /// Which of its inputs this is.
+    pub input: usize,
+    /// The columns that it takes: their names in the batch.
+    pub columns: Vec<String>,
+    /// Their names and types as the step knows them.
+    pub schema: SchemaRef,
+    /// How many of them are its key: the first ones.
+    pub keys: usize,
+}
+
+/// Rows for a step with state.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// The hash of each row's key.
+    pub hashes: Vec<u64>,
+}
+
 /// What became of a chunk.
 #[derive(Default)]
 pub struct Outcome {
     /// Rows by outlet.
     pub rows: Vec<Vec<Rows>>,
+    /// Rows by inlet.
+    pub inlets: Vec<Vec<Keyed>>,
+    /// The latest event time of all rows, where they have one.
+    pub latest: Option<EventTime>,
     /// Rows that failed.
     pub rejected: Vec<Rejected>,
     /// Rows that the source delivered, good or bad.
@@ -106,9 +143,11 @@ type LaneOutlet = (Arc<Shape>, Option<Box<dyn Encode>>);
 pub(crate) struct Instance {
     source: Arc<str>,
     decoder: Option<Box<dyn Decode>>,
+    event_time: Option<Arc<dyn Expr>>,
     steps: Arc<[Step]>,
     targets: Vec<Target>,
     outlets: Vec<LaneOutlet>,
+    inlets: Arc<[Inlet]>,
 }
 
 impl Program {
@@ -153,6 +192,8 @@ impl Program {
         Instance {
             source: self.source.clone(),
             decoder: self.decoder.as_ref().map(|decoder| decoder.another()),
+            event_time: self.event_time.clone(),
+            inlets: self.inlets.clone().into(),
             steps: self.steps.clone().into(),
             targets: self.targets.clone(),
             outlets: self.outlets.iter().map(outlet).collect(),
@@ -171,7 +212,7 @@ impl Instance {
         chunk: &Chunk,
         tick: EventTime,
     ) -> Result<Outcome, Diagnostic> {
-        outcome.rows = self.outlets.iter().map(|_| Vec::new()).collect();
+        self.begin(&mut outcome);
         let columns = match (&chunk.payload, &mut self.decoder) {
             (Payload::Batch(batch), _) => batch.clone(),
             (Payload::Bytes(bytes), Some(decoder)) => {
@@ -189,16 +230,46 @@ impl Instance {
             }
         };
         outcome.read = columns.num_rows() + outcome.rejected.len();
+        let mut batch = Batch { columns, tick };
+        if let Some(event_time) = &self.event_time {
+            let field = Arc::new(Field::new(EVENT_TIME, time_type(), false));
+            batch = operators::timed(
+                &batch,
+                field,
+                event_time.as_ref(),
+                &self.source,
+                &chunk.origin,
+                &mut outcome.rejected,
+            );
+            let times = batch
+                .column(EVENT_TIME)
+                .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+            outcome.latest = times.and_then(max).map(EventTime);
+        }
         let targets = self.targets.clone();
-        self.push(&Batch { columns, tick }, &targets, chunk, &mut outcome)?;
+        self.push(&batch, &targets, (&chunk.origin, Some(&chunk.payload)), &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// Runs rows that a step with state has put out.
+    pub(crate) fn run_rows(&mut self, batch: &Batch) -> Result<Outcome, Diagnostic> {
+        let mut outcome = Outcome::default();
+        self.begin(&mut outcome);
+        let (targets, origin) = (self.targets.clone(), Origin { name: self.source.clone(), offset: 0 });
+        self.push(batch, &targets, (&origin, None), &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn begin(&self, outcome: &mut Outcome) {
+        outcome.rows = self.outlets.iter().map(|_| Vec::new()).collect();
+        outcome.inlets = self.inlets.iter().map(|_| Vec::new()).collect();
     }
 
     fn push(
         &mut self,
         batch: &Batch,
         targets: &[Target],
-        chunk: &Chunk,
+        from: (&Origin, Option<&Payload>),
         outcome: &mut Outcome,
     ) -> Result<(), Diagnostic> {
         if batch.rows() == 0 {
@@ -216,13 +287,14 @@ impl Instance {
                         }
                         None => None,
                     };
-                    let hint = hint(chunk, batch);
+                    let hint = from.1.and_then(|payload| hint(payload, batch));
                     outcome.rows[at].push(Rows { batch: batch.clone(), shape: shape.clone(), encoded, hint });
                 }
+                Target::Inlet(at) => outcome.inlets[at].push(self.inlets[at].keyed(batch)?),
                 Target::Step(at) => {
                     let steps = self.steps.clone();
                     let step = &steps[at];
-                    let outputs = operators::apply(step, batch, &chunk.origin, &mut outcome.rejected);
+                    let outputs = operators::apply(step, batch, from.0, &mut outcome.rejected);
                     if let Some(trace) = &mut outcome.trace {
                         trace.push(Trace {
                             step: step.name.clone(),
@@ -232,7 +304,7 @@ impl Instance {
                         });
                     }
                     for (output, targets) in outputs.iter().zip(&step.outputs) {
-                        self.push(output, targets, chunk, outcome)?;
+                        self.push(output, targets, from, outcome)?;
                     }
                 }
             }
@@ -241,9 +313,31 @@ impl Instance {
     }
 }
 
+impl Inlet {
+    /// The step's columns of a batch. Numbers that the documents leave open come in two types, and become the wider.
+    fn keyed(&self, batch: &Batch) -> Result<Keyed, Diagnostic> {
+        let fault =
+            |cause: String| Diagnostic::new(&codes::INTERNAL, format!("rows for a step with state: {cause}"));
+        let typed = |(name, field): (&String, &FieldRef)| {
+            let column =
+                batch.column(name).ok_or_else(|| fault(format!("the column \"{name}\" is missing")))?;
+            match column.data_type() == field.data_type() {
+                true => Ok(column.clone()),
+                false => cast(column, field.data_type()).map_err(|error| fault(error.to_string())),
+            }
+        };
+        let columns =
+            self.columns.iter().zip(self.schema.fields()).map(typed).collect::<Result<Vec<_>, _>>()?;
+        let hashes = hashes(&columns[..self.keys], batch.rows());
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        Ok(Keyed { rows: rows.map_err(|error| fault(error.to_string()))?, hashes })
+    }
+}
+
 /// What the source knows of the chunk, if these are all of its rows.
-fn hint(chunk: &Chunk, batch: &Batch) -> Option<Hint> {
-    match &chunk.payload {
+fn hint(payload: &Payload, batch: &Batch) -> Option<Hint> {
+    match payload {
         Payload::Records(records) if records.records.len() == batch.rows() => records.hint.clone(),
         _ => None,
     }

@@ -82,6 +82,8 @@ pub struct Stats {
     pub bytes: Counter,
     /// Rows that failed and were skipped or sent to the dead letters.
     pub rejected: Counter,
+    /// Rows that came too late for all windows of their time.
+    pub late: Counter,
     /// Commits.
     pub commits: Counter,
     /// Tries that had to be repeated.
@@ -106,6 +108,7 @@ impl Stats {
             sinks,
             bytes: Counter::default(),
             rejected: Counter::default(),
+            late: Counter::default(),
             commits: Counter::default(),
             retries: Counter::default(),
             extents: Mutex::default(),

@@ -44,6 +44,7 @@ fn checkpoint() -> Checkpoint {
         sources: [("orders".to_owned(), [(SplitId("a".into()), Position("{\"offset\":5}".into()))].into())]
             .into(),
         sinks: [("out".to_owned(), "{\"part\":1}".to_owned())].into(),
+        tasks: BTreeMap::new(),
         closed: false,
     }
 }

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 /// may need in memory anyway.
 const DECOMPRESSED_MAX: usize = 128 << 20;
 /// Records that are refused one by one; of more nobody is told.
-const KEYLESS_MAX: usize = 10_000;
+const REFUSED_MAX: usize = 10_000;
 
 /// Batches whose headers were checked, one after the other.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) fn check(
         let header = whole(rest)?;
         let batch = &rest[..header.bytes];
         acme_records::verify(batch).map_err(AppendError::Corrupt)?;
-        one(&header, settings, control)?;
+        one(&header, settings, now_ms, control)?;
         let new = records(&header, batch, settings, now_ms)?;
         let bytes = new.as_ref().map_or(header.bytes, Vec::len);
         if bytes > settings.max_message_bytes {
@@ -78,7 +78,7 @@ fn whole(bytes: &[u8]) -> Result<BatchHeader, AppendError> {
 }
 
 /// What the header says of itself. Source: Kafka, LogValidator.validateBatch.
-fn one(header: &BatchHeader, settings: &Settings, control: bool) -> Result<(), AppendError> {
+fn one(header: &BatchHeader, settings: &Settings, now_ms: i64, control: bool) -> Result<(), AppendError> {
     let invalid = |reason: String| Err(AppendError::InvalidRecord(reason));
     if header.compression() > 4 {
         return Err(AppendError::UnsupportedCompression(header.compression()));
@@ -95,7 +95,9 @@ fn one(header: &BatchHeader, settings: &Settings, control: bool) -> Result<(), A
     }
     let has_producer = header.producer_id >= 0;
     if has_producer && header.producer_epoch < 0 {
-        return invalid(format!("producer {} has epoch {}", header.producer_id, header.producer_epoch));
+        // No epoch that the coordinator gives is older.
+        let (producer_id, found) = (header.producer_id, header.producer_epoch);
+        return Err(AppendError::InvalidProducerEpoch { producer_id, found, current: 0 });
     }
     // The coordinators write in a producer's name, and its sequences are not theirs.
     if has_producer && header.base_sequence < 0 && !control {
@@ -109,9 +111,56 @@ fn one(header: &BatchHeader, settings: &Settings, control: bool) -> Result<(), A
     }
     if header.is_append_time() && !settings.append_time {
         // As Kafka: a producer may not claim the broker's time.
-        return Err(AppendError::InvalidTimestamp { timestamp: header.max_timestamp });
+        return Err(Times::of(settings, now_ms).refused(Vec::new(), 1));
     }
     Ok(())
+}
+
+/// The times that a topic takes from its producers, both included.
+#[derive(Clone, Copy)]
+struct Times {
+    earliest: i64,
+    latest: i64,
+}
+
+impl Times {
+    fn of(settings: &Settings, now_ms: i64) -> Self {
+        if settings.append_time {
+            return Self { earliest: i64::MIN, latest: i64::MAX };
+        }
+        let earliest = match settings.before_max_ms {
+            i64::MAX => i64::MIN,
+            before_max_ms => now_ms.saturating_sub(before_max_ms),
+        };
+        Self { earliest, latest: now_ms.saturating_add(settings.after_max_ms) }
+    }
+
+    fn has(self, time: i64) -> bool {
+        (self.earliest..=self.latest).contains(&time)
+    }
+
+    fn refused(self, records: Vec<(i32, i64)>, total: usize) -> AppendError {
+        AppendError::InvalidTimestamp { records, total, earliest: self.earliest, latest: self.latest }
+    }
+}
+
+/// Records that are refused: the first of them, and how many.
+struct Refused<T> {
+    first: Vec<T>,
+    total: usize,
+}
+
+impl<T> Refused<T> {
+    fn new() -> Self {
+        Self { first: Vec::new(), total: 0 }
+    }
+
+    fn add(&mut self, one: T) {
+        if self.first.len() < REFUSED_MAX {
+            self.first.push(one);
+        }
+        self.total += 1;
+    }
 }
 
 /// Checks the records as far as needed; returns the batch anew if its compression is not the topic's.
@@ -124,11 +173,7 @@ fn records(
     let invalid = |fault: Fault| AppendError::InvalidRecord(fault.to_string());
     let compression = Compression::of(header.compression()).map_err(invalid)?;
     let wanted = settings.compression.filter(|wanted| *wanted != compression && !header.is_control());
-    let times = !settings.append_time && settings.before_max_ms < i64::MAX;
-    let ahead = header.max_timestamp.saturating_sub(now_ms) > settings.after_max_ms;
-    if ahead && !settings.append_time && !header.is_control() {
-        return Err(AppendError::InvalidTimestamp { timestamp: header.max_timestamp });
-    }
+    let times = Times::of(settings, now_ms);
     let mut buffer = Vec::new();
     let plain = match compression {
         Compression::None => &batch[HEADER_BYTES..],
@@ -140,24 +185,28 @@ fn records(
         }
     };
     let mut kept = Vec::new();
-    let (mut keyless, mut total) = (Vec::new(), 0_usize);
+    let (mut keyless, mut misdated) = (Refused::new(), Refused::new());
     for (record, index) in RawRecords::new(header, plain).zip(0..) {
         let record = record.map_err(invalid)?;
         if settings.compact && record.key.is_none() && !header.is_control() {
-            if keyless.len() < KEYLESS_MAX {
-                keyless.push(index);
-            }
-            total += 1;
+            keyless.add(index);
         }
-        if times && now_ms.saturating_sub(record.timestamp) > settings.before_max_ms {
-            return Err(AppendError::InvalidTimestamp { timestamp: record.timestamp });
+        if !times.has(record.timestamp) && !header.is_control() {
+            misdated.add((index, record.timestamp));
         }
         if wanted.is_some() {
             kept.push(record);
         }
     }
-    if total > 0 {
-        return Err(AppendError::Keyless { records: keyless, total });
+    if misdated.total > 0 {
+        return Err(times.refused(misdated.first, misdated.total));
+    }
+    // The largest time is found by what the batch says, whatever its records are.
+    if header.max_timestamp > times.latest && !header.is_control() {
+        return Err(times.refused(Vec::new(), 1));
+    }
+    if keyless.total > 0 {
+        return Err(AppendError::Keyless { records: keyless.first, total: keyless.total });
     }
     let Some(wanted) = wanted else { return Ok(None) };
     acme_records::rebuild(header, &kept, (wanted, settings.compression_level), None)

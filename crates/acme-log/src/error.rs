@@ -88,10 +88,17 @@ pub enum AppendError {
         total: usize,
     },
     /// INVALID_TIMESTAMP
-    #[error("timestamp {timestamp} is outside of what the topic allows")]
+    #[error("{total} records have times outside of what the topic allows, from {earliest} to {latest}")]
     InvalidTimestamp {
-        /// The one, ms since 1970.
-        timestamp: i64,
+        /// Which records of the batch, counted from 0, and their times, ms since 1970: the first of them. None where it is the
+        /// batch that claims the broker's time.
+        records: Vec<(i32, i64)>,
+        /// How many there are.
+        total: usize,
+        /// The first time that is taken.
+        earliest: i64,
+        /// The last one.
+        latest: i64,
     },
     /// MESSAGE_TOO_LARGE
     #[error("a batch of {bytes} bytes is larger than max.message.bytes, {max}")]

@@ -40,15 +40,15 @@ pub(crate) fn columns(stream: &Stream, at: &Place) -> Result<Stream, Diagnostic>
 }
 
 /// Everything that reaches such a destination must have the same columns.
-pub(crate) fn check(
+pub(crate) fn check<'a>(
     spec: &PipelineSpec,
-    programs: &[Vec<Program>],
+    programs: impl Iterator<Item = &'a Program> + Clone,
     destinations: &[DestinationInfo],
     found: &mut Vec<Diagnostic>,
 ) {
     let fixed = |info: &DestinationInfo| info.format.as_ref().is_some_and(Format::has_columns);
     for (sink, item) in spec.destinations.iter().enumerate().filter(|(sink, _)| fixed(&destinations[*sink])) {
-        let outlets = programs.iter().flatten().flat_map(|program| &program.outlets);
+        let outlets = programs.clone().flat_map(|program| &program.outlets);
         let mut all: Vec<Vec<String>> =
             outlets.filter(|outlet| outlet.sink == sink).map(|outlet| names(&outlet.shape)).collect();
         if spec.graph.dead_letter == Some(sink) {

@@ -2,6 +2,7 @@
 
 use crate::changes;
 use crate::compile::Compiled;
+use crate::event_time;
 use crate::fields::Fields;
 use crate::infer::{Resolved, resolve};
 use crate::outlets;
@@ -9,8 +10,9 @@ use crate::path::path;
 use crate::schema::DeclaredFields;
 use crate::sql;
 use crate::stream::{Column, Found, Origin, Stream};
+use crate::tasks::{TaskPlan, Tasks};
 use acme_connect::{Content, Format, StreamInfo};
-use acme_flow::{Operator, Outlet, Program, Step, Target};
+use acme_flow::{Inlet, Operator, Outlet, Program, Step, Target};
 use acme_formats::csv::CsvDecoder;
 use acme_formats::json::{As, Decoder};
 use acme_formats::{Decode, TypedDecoder};
@@ -41,6 +43,12 @@ pub struct DestinationInfo {
 pub struct Plan {
     /// One program for each stream of each source, in their order.
     pub programs: Vec<Vec<Program>>,
+    /// How far the rows of each source may be out of order in their event time, microseconds.
+    pub disorder: Vec<i64>,
+    /// How long the splits of each source are at their ends before they are idle, microseconds.
+    pub idle_after: Vec<i64>,
+    /// The steps with state.
+    pub tasks: Vec<TaskPlan>,
     /// The fields that each of them reads from records, and as what, for people.
     pub decoded: Vec<Vec<Vec<String>>>,
 }
@@ -53,19 +61,24 @@ pub fn plan(
 ) -> Result<Plan, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let (mut programs, mut decoded) = (Vec::new(), Vec::new());
+    let mut tasks = Tasks::default();
     for (index, streams) in sources.iter().enumerate() {
         let declared = DeclaredFields::of(&spec.sources[index], &mut found);
-        let planned =
-            streams.iter().map(|info| program(spec, index, info, &declared, destinations, &mut found));
-        let (planned, wanted) = planned.unzip();
+        let mut plan_stream =
+            |info: &StreamInfo| program(spec, index, info, &declared, destinations, &mut tasks, &mut found);
+        let (planned, wanted) = streams.iter().map(&mut plan_stream).unzip();
         programs.push(planned);
         decoded.push(wanted);
     }
-    outlets::check(spec, &programs, destinations, &mut found);
+    let tasks = tasks.planned(spec, destinations, &mut found);
+    let all = programs.iter().flatten().chain(tasks.iter().flat_map(|task| &task.programs));
+    outlets::check(spec, all, destinations, &mut found);
+    let disorder = spec.sources.iter().map(event_time::disorder).collect();
+    let idle_after = spec.sources.iter().map(event_time::idle_after).collect();
     // A step that several sources feed is planned for each of them; its faults are the same.
     found.sort_by_key(|diagnostic: &Diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     found.dedup();
-    if found.is_empty() { Ok(Plan { programs, decoded }) } else { Err(found) }
+    if found.is_empty() { Ok(Plan { programs, disorder, idle_after, tasks, decoded }) } else { Err(found) }
 }
 
 fn program(
@@ -74,16 +87,18 @@ fn program(
     info: &StreamInfo,
     declared: &DeclaredFields,
     destinations: &[DestinationInfo],
+    tasks: &mut Tasks,
     found: &mut Vec<Diagnostic>,
 ) -> (Program, Vec<String>) {
     declared.check(info, found);
-    let (fields, steps, outlets) = (Fields::default(), Vec::new(), Vec::new());
-    let mut planner = Planner { spec, destinations, fields, steps, outlets, found };
-    let targets = planner.readers(Input::Source(index), &Stream::of(info, &declared.columns));
-    let Planner { fields, steps, outlets, .. } = planner;
+    let mut planner = Planner::new(spec, destinations, tasks, found);
+    let mut stream = Stream::of(info, &declared.columns);
+    let event_time = planner.event_time(&spec.sources[index], &mut stream);
+    let targets = planner.readers(Input::Source(index), &stream);
+    let (fields, mut program) = planner.program(&spec.sources[index].name, targets);
     let (decoder, decoded) = decoder(fields, info, declared);
-    let program =
-        Program { source: spec.sources[index].name.as_str().into(), decoder, steps, targets, outlets };
+    program.decoder = decoder;
+    program.event_time = event_time;
     (program, decoded)
 }
 
@@ -112,17 +127,39 @@ fn decoder(
 }
 
 pub(crate) struct Planner<'a> {
-    spec: &'a PipelineSpec,
+    pub(crate) spec: &'a PipelineSpec,
     destinations: &'a [DestinationInfo],
-    fields: Fields,
-    steps: Vec<Step>,
+    pub(crate) fields: Fields,
+    pub(crate) steps: Vec<Step>,
     outlets: Vec<Outlet>,
+    pub(crate) inlets: Vec<Inlet>,
+    /// The steps with state that have been met.
+    pub(crate) tasks: &'a mut Tasks,
     pub(crate) found: &'a mut Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(
+        spec: &'a PipelineSpec,
+        destinations: &'a [DestinationInfo],
+        tasks: &'a mut Tasks,
+        found: &'a mut Vec<Diagnostic>,
+    ) -> Self {
+        let (fields, steps, outlets, inlets) = (Fields::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { spec, destinations, fields, steps, outlets, inlets, tasks, found }
+    }
+
+    /// What was planned, and the fields that are to be decoded for it.
+    pub(crate) fn program(self, source: &str, targets: Vec<Target>) -> (Fields, Program) {
+        let Self { fields, steps, outlets, inlets, .. } = self;
+        let (decoder, event_time) = (None, None);
+        (fields, Program { source: source.into(), decoder, event_time, steps, targets, outlets, inlets })
+    }
 }
 
 impl Planner<'_> {
     /// Plans everything that reads a stream. The graph has no circles, so this ends.
-    fn readers(&mut self, input: Input, stream: &Stream) -> Vec<Target> {
+    pub(crate) fn readers(&mut self, input: Input, stream: &Stream) -> Vec<Target> {
         let spec = self.spec;
         let mut targets = Vec::new();
         for (index, item) in spec.transforms.iter().enumerate() {
@@ -226,7 +263,7 @@ impl Planner<'_> {
     }
 
     /// What the user sees of a row.
-    fn visible(&mut self, stream: &Stream, at: &Place) -> Shape {
+    pub(crate) fn visible(&mut self, stream: &Stream, at: &Place) -> Shape {
         let mut columns = Vec::with_capacity(stream.columns.len());
         for column in &stream.columns {
             let internal = match &column.origin {
@@ -249,6 +286,9 @@ impl Planner<'_> {
     }
 
     fn transform(&mut self, index: usize, item: &Item, stream: &Stream) -> Vec<Target> {
+        if item.spec.name == "window" {
+            return self.window(index, item, stream).into_iter().collect();
+        }
         let mut output = stream.clone();
         let operators: Vec<Operator> = match item.spec.name {
             "filter" => self.filter(item, stream, &mut output),
@@ -507,7 +547,7 @@ fn open_column<'s>(text: &str, stream: &'s Stream) -> Option<&'s Column> {
 }
 
 /// The name of an item without `AS`: the last name of a path, or the expression itself.
-fn last_name(text: &str) -> String {
+pub(crate) fn last_name(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
     if plain { text.rsplit('.').next().unwrap_or(text).to_owned() } else { text.to_owned() }
 }

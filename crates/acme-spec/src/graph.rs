@@ -104,7 +104,7 @@ impl Names<'_> {
         source.or_else(transform).or_else(|| self.output(name).map(|input| vec![input]))
     }
 
-    /// The output of a `route` with this name.
+    /// The output of a step with this name.
     fn output(&self, name: &str) -> Option<Input> {
         self.transforms.iter().enumerate().find_map(|(index, item)| {
             let output = item.outputs.iter().position(|output| output.name == name)?;
@@ -114,8 +114,9 @@ impl Names<'_> {
 
     /// Everything that a transform yields.
     fn last(&self, index: usize) -> Vec<Input> {
-        match self.transforms[index].outputs.len() {
-            0 => vec![Input::Transform(index, None)],
+        let item = &self.transforms[index];
+        match item.outputs.len() {
+            _ if item.has_main_output() => vec![Input::Transform(index, None)],
             n => (0..n).map(|output| Input::Transform(index, Some(output))).collect(),
         }
     }
@@ -152,15 +153,17 @@ fn no_cycles(graph: &Graph, transforms: &[Item], checker: &mut Checker<'_>) -> b
 
 fn report_unused(graph: &Graph, sources: &[Item], transforms: &[Item], checker: &mut Checker<'_>) {
     let mut live_sources = vec![false; sources.len()];
-    let mut live: Vec<Vec<bool>> =
-        transforms.iter().map(|item| vec![false; item.outputs.len().max(1)]).collect();
+    // The main output, where there is one, and the others.
+    let outputs = |item: &Item| item.outputs.len() + usize::from(item.has_main_output());
+    let mut live: Vec<Vec<bool>> = transforms.iter().map(|item| vec![false; outputs(item)]).collect();
     let mut waiting: Vec<Input> = graph.destinations.iter().flatten().copied().collect();
     while let Some(input) = waiting.pop() {
         match input {
             Input::Source(index) => live_sources[index] = true,
             Input::Transform(index, output) => {
                 let seen = live[index].iter().any(|&live| live);
-                live[index][output.unwrap_or(0)] = true;
+                let beside = usize::from(transforms[index].has_main_output());
+                live[index][output.map_or(0, |output| output + beside)] = true;
                 if !seen {
                     waiting.extend(&graph.transforms[index]);
                 }
@@ -176,6 +179,7 @@ fn report_unused(graph: &Graph, sources: &[Item], transforms: &[Item], checker: 
         if !live.contains(&true) {
             checker.push(Diagnostic::new(&UNUSED, unused("transform", &item.name)).at(&item.at).help(help));
         } else {
+            let live = &live[usize::from(item.has_main_output())..];
             for (output, _) in item.outputs.iter().zip(live).filter(|(_, live)| !**live) {
                 checker
                     .push(Diagnostic::new(&UNUSED, unused("output", &output.name)).at(&output.at).help(help));

@@ -1,6 +1,6 @@
 //! The JSON Schema of pipeline files, for editors, made from the `SPEC`s.
 
-use crate::pipeline::SETTINGS;
+use crate::pipeline::{EVENT_TIME, SETTINGS};
 use acme_types::{Field, Kind, Role, Spec};
 use serde_json::{Map, Value, json};
 
@@ -34,8 +34,9 @@ fn item(spec: &Spec) -> Value {
     schema["description"] = spec.summary.into();
     schema["properties"]["type"] = json!({"const": spec.name});
     schema["properties"]["name"] = json!({"type": "string"});
-    if spec.role != Role::Source {
-        schema["properties"]["from"] = value(&Kind::List(&Kind::Step));
+    match spec.role {
+        Role::Source => schema["properties"]["event_time"] = object(EVENT_TIME),
+        _ => schema["properties"]["from"] = value(&Kind::List(&Kind::Step)),
     }
     let required = schema["required"].as_array_mut().expect("object() makes an array");
     required.insert(0, "type".into());

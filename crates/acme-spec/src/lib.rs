@@ -17,5 +17,5 @@ mod yaml;
 pub use graph::{Graph, Input};
 pub use interpolate::Environment;
 pub use json_schema::json_schema;
-pub use pipeline::{ErrorPolicy, Item, Mode, PipelineSpec, Reference, Settings, parse};
+pub use pipeline::{EVENT_TIME, ErrorPolicy, Item, Mode, PipelineSpec, Reference, Settings, parse};
 pub use suggest::nearest;

@@ -50,8 +50,11 @@ pub struct Item {
     pub config: Config,
     /// Explicit inputs; empty means "the step before".
     pub from: Vec<Reference>,
-    /// Names of the outputs of a step that has several, such as `route`; empty for all others.
+    /// Names of the outputs of a step that has several, such as `route`; of those beside the rows that it yields under its own
+    /// name, such as `late` of `window`; empty for all others.
     pub outputs: Vec<Reference>,
+    /// Of a source: what its event time is, if that is said ([`EVENT_TIME`]).
+    pub event_time: Option<Config>,
     /// Where the item begins.
     pub at: Place,
 }
@@ -105,6 +108,28 @@ const ERRORS: &[Field] = &[
     ),
     Field::optional("to", Kind::Step, "The destination for `dead_letter`."),
 ];
+/// The keys of a source's `event_time:`.
+pub const EVENT_TIME: &[Field] = &[
+    Field::optional(
+        "column",
+        Kind::Text,
+        "The field that says when it happened: a timestamp, a text as of RFC 3339, or a number with `unit`. Default: the record's \
+         own timestamp.",
+    ),
+    Field::optional("unit", Kind::Choice(&["s", "ms", "us", "ns"]), "What a number counts since 1970."),
+    Field::defaulted(
+        "max_out_of_orderness",
+        Kind::Duration,
+        "0s",
+        "How much older than the latest row of its partition a row may be and still be on time.",
+    ),
+    Field::defaulted(
+        "idle_after",
+        Kind::Duration,
+        "5s",
+        "A partition that was at its end for so long, as its broker said, holds up no window until rows of it come.",
+    ),
+];
 /// The keys of `settings:`.
 pub(crate) const SETTINGS: &[Field] = &[
     Field::optional("parallelism", Kind::Int(1, 1024), "Number of lanes; default: one for each core."),
@@ -113,6 +138,8 @@ pub(crate) const SETTINGS: &[Field] = &[
 ];
 /// The keys that every item has besides its own.
 pub(crate) const COMMON: &[&str] = &["type", "name", "from"];
+/// The keys that every source has besides its own.
+const OF_SOURCES: &[&str] = &["type", "name", "from", "event_time"];
 const TOP: &[&str] = &["name", "mode", "sources", "transforms", "destinations", "settings"];
 
 /// Reads a pipeline file.
@@ -259,7 +286,8 @@ impl Reader<'_, '_> {
             return None;
         };
         let owner = format!("{noun} \"{word}\"");
-        let config = self.checker.object(entries, spec.fields, COMMON, &owner, &node.at);
+        let common = if role == Role::Source { OF_SOURCES } else { COMMON };
+        let config = self.checker.object(entries, spec.fields, common, &owner, &node.at);
         let name = match self.scalar(entries, "name", &Kind::Text) {
             Some(value) => value.text()?.to_owned(),
             None => format!("{word}-{}", index + 1),
@@ -269,6 +297,13 @@ impl Reader<'_, '_> {
             let help = "give each step a name of its own with `name:`";
             self.checker.push(Diagnostic::new(&DUPLICATE, message).at(&node.at).help(help));
         }
+        let event_time = entries.iter().find(|(key, _)| role == Role::Source && key.name == "event_time");
+        let event_time = event_time
+            .and_then(|(_, node)| self.checker.value(node, &Kind::Object(EVENT_TIME), "event_time"))
+            .and_then(|value| match value.kind {
+                acme_types::ValueKind::Object(config) => Some(config),
+                _ => None,
+            });
         let from = self.references(entries, role);
         let outputs = outputs(spec, &config);
         for output in &outputs {
@@ -277,7 +312,7 @@ impl Reader<'_, '_> {
                 self.checker.push(Diagnostic::new(&DUPLICATE, message).at(&output.at));
             }
         }
-        Some(Item { spec, name, config, from, outputs, at: node.at.clone() })
+        Some(Item { spec, name, config, from, outputs, event_time, at: node.at.clone() })
     }
 
     fn references(&mut self, entries: &[(Key, Node)], role: Role) -> Vec<Reference> {
@@ -346,8 +381,23 @@ pub(crate) fn settings(
     (settings, to)
 }
 
-/// The named outputs of a `route`: its routes and, where given, the rest.
+impl Item {
+    /// Whether its outputs stand beside the rows that it yields under its own name, and do not take their place.
+    #[must_use]
+    pub fn has_main_output(&self) -> bool {
+        !self.spec.fields.iter().any(|field| field.name == "routes")
+    }
+}
+
+/// The named outputs of a `route`: its routes and, where given, the rest; of another step the one for late rows.
 fn outputs(spec: &Spec, config: &Config) -> Vec<Reference> {
+    if spec.fields.iter().any(|field| field.name == "late") {
+        let late = config.object("late");
+        let to = late.and_then(|late| {
+            Some(Reference { name: late.text("to")?.clone(), at: late.place("to").clone() })
+        });
+        return to.into_iter().collect();
+    }
     if spec.role != Role::Transform || !spec.fields.iter().any(|field| field.name == "routes") {
         return Vec::new();
     }

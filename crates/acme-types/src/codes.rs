@@ -68,6 +68,9 @@ codes! {
     COLUMNS "A0205" User "The destination needs to know its columns"
         "A file of CSV has the same columns in every row, and they must be known before the first. The rows come from documents whose members are not declared, or from steps whose fields differ. Put a `select` in front of the destination, or declare the fields under `schema:` of the source."
 
+    EVENT_TIME_MISSING "A0206" User "The step needs event time"
+        "Windows go by when things happened, not by when their rows arrived. A source says it under `event_time:`: the field that holds it, and how much older than the latest row a row may be and still be on time."
+
     CONNECT "A0301" Remote "A system cannot be reached"
         "The connection could not be opened, or broke and did not come back within the retries allowed."
     REMOTE "A0302" Remote "A system refused a request"
@@ -100,6 +103,9 @@ codes! {
 
     EPOCH_TOO_LONG "A0410" Remote "An epoch took longer than its transaction may be open"
         "The brokers have aborted the transaction after `transaction.timeout.ms`, so nothing of the epoch takes effect; it is read again, in epochs of half the length. If it comes again and again, the destination takes less than arrives: raise `transaction.timeout.ms` in its `properties`."
+
+    STATE_DIFFERS "A0411" User "The state is that of another computation"
+        "A step that keeps state was changed in the pipeline file so that its state means something else: other keys, windows or aggregates. Undo the change, give the step another name so that it begins anew, or remove the pipeline's state to read the sources from their beginning."
 
     DISK "A0501" Remote "The disk refused an operation"
         "Reading or writing a local file failed. A full disk and missing permissions are the usual causes. Nothing committed is lost; the pipeline goes on from its last commit when it is started again."

@@ -6,8 +6,8 @@ use crate::{log, state};
 use acme_connect::{Connector, Context, Maker, Notes, OsDisk, SinkParts, SourceParts, SystemClock};
 use acme_flow::Stats;
 use acme_flow::checkpoint::{LocalStore, Writer};
-use acme_flow::driver::{Candidate, Holder, Job, JobSink, JobSource, Policy};
-use acme_plan::{DestinationInfo, Plan, plan};
+use acme_flow::driver::{Candidate, Holder, Job, JobSink, JobSource, JobTask, Policy};
+use acme_plan::{DestinationInfo, Plan, TaskPlan, keeps_state, plan};
 use acme_spec::{ErrorPolicy, Item, Mode, PipelineSpec, parse};
 use acme_types::{Clock, Diagnostic, Place, Spec, codes};
 use std::path::PathBuf;
@@ -85,6 +85,7 @@ pub(crate) fn context(spec: &PipelineSpec, item: &Item, clock: Arc<dyn Clock>, n
         clock,
         item: item.name.as_str().into(),
         pipeline: spec.name.as_str().into(),
+        tells_ends: item.event_time.is_some(),
         batch_mode: spec.mode == Mode::Batch,
         notes: notes.clone(),
     }
@@ -136,8 +137,10 @@ impl Pipeline {
 
     /// Who commits for it. Nothing is connected yet: a destination that names the source's brokers is on its cluster.
     pub(crate) fn holder(&mut self) -> Holder {
+        let stateful = self.spec.transforms.iter().any(|item| keeps_state(item.spec));
         let is_shared = match self.sources.as_mut_slice() {
-            [only] => only.source.shared().is_some(),
+            // State belongs to one worker: it reads everything.
+            [only] if !stateful => only.source.shared().is_some(),
             _ => false,
         };
         let from = self.spec.sources.first().and_then(brokers);
@@ -220,7 +223,17 @@ impl Pipeline {
             clock: self.clock,
             stats: Arc::new(Stats::new(source_names.clone(), sink_names.clone())),
             sources: (self.sources.into_iter().zip(source_names).zip(plan.programs))
-                .map(|((parts, name), programs)| JobSource { name, source: parts.source, programs })
+                .zip(plan.disorder.into_iter().zip(plan.idle_after))
+                .map(|(((parts, name), programs), (disorder, idle_after))| JobSource {
+                    name,
+                    source: parts.source,
+                    programs,
+                    disorder,
+                    idle_after: Duration::from_micros(u64::try_from(idle_after).unwrap_or(0)),
+                })
+                .collect(),
+            tasks: (plan.tasks.into_iter())
+                .map(|TaskPlan { name, factory, programs, .. }| JobTask { name, factory, programs })
                 .collect(),
             sinks: (self.sinks.into_iter().zip(sink_names))
                 .map(|(parts, name)| JobSink { name, sink: parts.sink, format: parts.format })

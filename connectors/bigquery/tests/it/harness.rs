@@ -47,6 +47,7 @@ pub(crate) fn make(keys: &str, batch_mode: bool) -> Result<SinkParts, Diagnostic
         clock: Arc::new(SystemClock::start()),
         item: "warehouse".into(),
         pipeline: "test".into(),
+        tells_ends: false,
         batch_mode,
         notes: acme_connect::Notes::default(),
     };

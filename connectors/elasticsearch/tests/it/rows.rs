@@ -47,6 +47,7 @@ pub(crate) fn make(url: &str, keys: &str) -> Result<SinkParts, Diagnostic> {
         clock: Arc::new(SystemClock::start()),
         item: "elasticsearch".into(),
         pipeline: "test".into(),
+        tells_ends: false,
         batch_mode: true,
         notes: acme_connect::Notes::default(),
     };

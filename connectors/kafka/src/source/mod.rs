@@ -35,6 +35,8 @@ use topics::{Topics, Which};
 
 /// How often topics are looked at for new partitions, and patterns for new topics.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often it says which partitions are at their ends, where anyone asks.
+const TELL: Duration = Duration::from_millis(500);
 /// How long a sample is waited for.
 const SAMPLE: Duration = Duration::from_secs(5);
 
@@ -70,6 +72,7 @@ pub(crate) fn make(config: &Config, context: &Context) -> Result<SourceParts, Di
         ends: BTreeMap::new(),
         extent: Arc::new(Extent::new(Unit::Rows)),
         splits: Arc::default(),
+        tell: context.tells_ends.then(Instant::now),
     };
     let streams = Some(vec![source.stream()]);
     Ok(SourceParts { source: Box::new(source), streams })
@@ -96,6 +99,8 @@ pub(crate) struct KafkaSource {
     ends: BTreeMap<TopicPartition, i64>,
     extent: Arc<Extent>,
     splits: Arc<SplitTable>,
+    /// When it says next which partitions are at their ends, where anyone asks.
+    tell: Option<Instant>,
 }
 
 impl Source for KafkaSource {
@@ -183,6 +188,7 @@ impl KafkaSource {
                     event = self.group.event() => Event::Group(event?),
                     fetched = fetcher.next() => Event::Fetched(fetched.map_err(|error| self.unreadable(&error))),
                     () = at(look) => Event::Look,
+                    () = at(self.tell) => Event::Tell,
                     () = at(retry) => continue,
                 }
             };
@@ -193,6 +199,7 @@ impl KafkaSource {
                 Event::Fetched(Err(fault)) if fault.blame == acme_types::Blame::Remote => None,
                 Event::Fetched(Err(fault)) => return Err(fault),
                 Event::Look => self.look_for_more().await?,
+                Event::Tell => self.at_ends(),
             };
             if let Some(read) = read {
                 return Ok(read);
@@ -205,6 +212,7 @@ enum Event {
     Group(acme_kafka::group::Event),
     Fetched(Result<Fetched, Diagnostic>),
     Look,
+    Tell,
 }
 
 async fn at(when: Option<Instant>) {
@@ -303,6 +311,21 @@ impl KafkaSource {
 
     fn is_at_its_end(&self) -> bool {
         self.batch && self.ends.is_empty() && self.fetcher.is_some() && self.group.is_settled()
+    }
+
+    /// The partitions of which an answer since the last look has shown the end.
+    fn at_ends(&mut self) -> Option<Read> {
+        let now = Instant::now();
+        self.tell = Some(now + TELL);
+        let fetcher = self.fetcher.as_ref()?;
+        let is_there = |partition: &TopicPartition| {
+            let answered = fetcher.answered_at(partition);
+            fetcher.at_end(partition)
+                && answered.is_some_and(|answered| now.duration_since(answered.into()) < 2 * TELL)
+        };
+        let there: Vec<_> =
+            fetcher.assignment().iter().filter(|it| is_there(it)).map(position::split).collect();
+        (!there.is_empty()).then_some(Read::AtEnd(there))
     }
 
     /// Records that were fetched, up to the end in batch mode.

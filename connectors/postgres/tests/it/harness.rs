@@ -70,6 +70,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynSource
         clock: Arc::new(SystemClock::start()),
         item: "users_cdc".into(),
         pipeline: "test".into(),
+        tells_ends: false,
         batch_mode: false,
         notes: acme_connect::Notes::default(),
     };

@@ -51,6 +51,7 @@ pub(crate) fn make(url: &str, keys: &[(&str, &str)]) -> Result<Box<dyn DynCommit
         clock: Arc::new(SystemClock::start()),
         item: "copy".into(),
         pipeline: "test".into(),
+        tells_ends: false,
         batch_mode: false,
         notes: acme_connect::Notes::default(),
     };

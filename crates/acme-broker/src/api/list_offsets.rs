@@ -1,7 +1,7 @@
 //! ListOffsets: the first, the last, the one of a time, and Kafka's other special ones.
 
 use super::Call;
-use super::fetch::check_epoch;
+use super::fetch::{ISOLATIONS, check_epoch};
 use crate::error::{self, Code};
 use acme_log::{Partition, ReadError, TimedOffset};
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -32,6 +32,7 @@ fn since(timestamp: i64) -> i16 {
 pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let topics = call.context.log.topics();
     let is_committed = call.version >= 2 && request.isolation_level == 1;
+    let is_known = call.version < 2 || ISOLATIONS.contains(&request.isolation_level);
     // A partition that is asked for twice is refused, once.
     let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
     for topic in &request.topics {
@@ -47,6 +48,8 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         let parts = topic.partitions.iter().filter(|part| told.insert(part.partition_index)).map(|part| {
             let is_twice = twice.contains(&(topic.name.0.to_string(), part.partition_index));
             let found = match topics.partition(&topic.name, part.partition_index) {
+                // Kafka's word for an isolation that there is not.
+                _ if !is_known => Err(Code::UnknownServerError),
                 _ if is_twice => Err(Code::InvalidRequest),
                 None => Err(Code::UnknownTopicOrPartition),
                 Some(partition) => one(call.version, partition, part, is_committed),

@@ -182,13 +182,25 @@ impl Fault {
             shown.join(", ")
         );
         let why = StrBytes::from_string(why);
-        let one = |index: &i32| {
-            let error = BatchIndexAndErrorMessage::default().with_batch_index(*index);
-            error.with_batch_index_error_message(Some(why.clone()))
-        };
-        let records = records.iter().map(one).collect();
+        let records = records.iter().map(|index| at_fault(*index, why.clone())).collect();
         Self { code: Code::InvalidRecord, message: Some(message), records, log_start: -1 }
     }
+
+    /// As Kafka says it. A batch begins at offset 0, so the index is the offset that the client has given.
+    fn misdated(records: &[(i32, i64)], earliest: i64, latest: i64) -> Self {
+        let one = |(index, time): &(i32, i64)| {
+            let why = format!(
+                "Timestamp {time} of message with offset {index} is out of range. The timestamp should be within [{earliest}, {latest}]"
+            );
+            at_fault(*index, StrBytes::from_string(why))
+        };
+        let message = "One or more records have been rejected due to invalid timestamp";
+        Self { records: records.iter().map(one).collect(), ..Self::new(Code::InvalidTimestamp, message) }
+    }
+}
+
+fn at_fault(index: i32, why: StrBytes) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default().with_batch_index(index).with_batch_index_error_message(Some(why))
 }
 
 impl From<Code> for Fault {
@@ -241,6 +253,9 @@ async fn append(
         let fault = match &error {
             AppendError::InvalidRecord(reason) => Fault::new(Code::InvalidRecord, reason),
             AppendError::Keyless { records, total } => Fault::keyless(partition, records, *total),
+            AppendError::InvalidTimestamp { records, earliest, latest, .. } if !records.is_empty() => {
+                Fault::misdated(records, *earliest, *latest)
+            }
             error => error::of_append(error).into(),
         };
         // Kafka tells it with every error but these: ReplicaManager.appendToLocalLog.

@@ -264,7 +264,8 @@ impl Transaction {
         now_ms: i64,
         fresh: &mut dyn FnMut() -> Result<i64, ResponseError>,
     ) -> Result<End, ResponseError> {
-        let raised = self.protocol == Protocol::V2;
+        // Only where both the request and what it is about have epochs that move.
+        let raised = self.protocol == Protocol::V2 && protocol == Protocol::V2;
         // The same request again, after what it asked for was done: the epoch has moved on by one, or to a new id.
         let overflowed = raised && self.previous_id == id && epoch == i16::MAX - 1 && self.epoch == 0;
         let bumped = raised && epoch.checked_add(1) == Some(self.epoch);
@@ -287,15 +288,16 @@ impl Transaction {
         let again = bumped || overflowed;
         match (self.phase, commit) {
             (Phase::Ongoing, _) => self.prepare(commit, protocol, now_ms, fresh).map(End::Prepare),
-            (Phase::CompleteCommit, true) | (Phase::CompleteAbort, false) if again || !raised => {
+            (Phase::CompleteCommit, true) | (Phase::CompleteAbort, false)
+                if again || protocol == Protocol::V1 =>
+            {
                 Ok(End::Again((self.producer_id, self.epoch)))
             }
             // A client of V2 adds partitions by writing to them. What it wrote may never have arrived, so it may abort
             // a transaction that never began, and the epoch fences what is still on its way.
-            (Phase::CompleteCommit | Phase::CompleteAbort, false) if raised && !again => {
-                self.prepare(false, protocol, now_ms, fresh).map(End::Prepare)
-            }
-            (Phase::Empty, false) if protocol == Protocol::V2 => {
+            (Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort, false)
+                if protocol == Protocol::V2 && !again =>
+            {
                 self.prepare(false, protocol, now_ms, fresh).map(End::Prepare)
             }
             (Phase::PrepareCommit, true) | (Phase::PrepareAbort, false) => {

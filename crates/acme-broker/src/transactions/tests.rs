@@ -110,6 +110,18 @@ fn an_end_that_is_repeated_is_answered_again_and_a_contradiction_refused() {
 }
 
 #[test]
+fn an_end_of_the_other_version_is_no_repetition() {
+    let first = prepared(ended(&open(Protocol::V1), 0, true, Protocol::V1)).complete(10);
+    assert_eq!(ended(&first, 0, true, Protocol::V1), Ok(End::Again((7, 0))));
+    assert_eq!(ended(&first, 0, true, Protocol::V2), Err(Code::InvalidTxnState));
+    assert_eq!(prepared(ended(&first, 0, false, Protocol::V2)).told(), (7, 1));
+    let second = prepared(ended(&open(Protocol::V2), 0, true, Protocol::V2)).complete(10);
+    assert_eq!(ended(&second, 0, true, Protocol::V2), Ok(End::Again((7, 1))));
+    assert_eq!(ended(&second, 0, true, Protocol::V1), Err(Code::ProducerFenced));
+    assert_eq!(ended(&second, 1, true, Protocol::V1), Ok(End::Again((7, 1))));
+}
+
+#[test]
 fn with_version_2_a_late_request_of_an_earlier_transaction_is_fenced() {
     let complete = prepared(ended(&open(Protocol::V2), 0, true, Protocol::V2)).complete(10);
     let next = complete.add((7, 1), &[part(1)], Protocol::V2, 11).unwrap().unwrap();

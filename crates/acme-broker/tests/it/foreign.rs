@@ -18,6 +18,14 @@ const WITHOUT: &str = "noautocreate/";
 /// Those with this one use the group protocol of KIP-848.
 const CONSUMER: &str = "consumer/";
 
+/// A new group waits so long for more members: those of a test that join at once come into the same generation, whichever is first.
+/// Without it 0102 and others pass or fail by chance, on both brokers.
+const GATHER_MS: i64 = 500;
+
+/// How often members of groups of KIP-848 are heard of. Not a divisor of the ten seconds that consumer/0091 sleeps: else one heartbeat
+/// comes in the millisecond between two of its closes, or just not.
+const BEAT_MS: i32 = 3_000;
+
 /// A broker for a suite.
 enum Peer {
     Acme(Box<Server>),
@@ -29,7 +37,11 @@ impl Peer {
     async fn start(auto_create_topics: bool) -> Self {
         if is_kafka() {
             let start = move || {
-                let options = Kafka::options().set("num.partitions", 4);
+                let options = Kafka::options()
+                    .set("num.partitions", 4)
+                    .set("group.initial.rebalance.delay.ms", GATHER_MS)
+                    .set("group.consumer.min.heartbeat.interval.ms", BEAT_MS)
+                    .set("group.consumer.heartbeat.interval.ms", BEAT_MS);
                 options.set("auto.create.topics.enable", auto_create_topics).start().unwrap()
             };
             return Self::Kafka(Box::new(tokio::task::spawn_blocking(start).await.unwrap()));
@@ -37,6 +49,8 @@ impl Peer {
         let change = |options: &mut Options| {
             options.partitions = 4;
             options.auto_create_topics = auto_create_topics;
+            options.groups.initial_delay_ms = GATHER_MS;
+            options.groups.consumer_interval_ms = BEAT_MS;
         };
         Self::Acme(Box::new(Server::with(change).await))
     }
@@ -112,9 +126,13 @@ async fn whole<S: Suite + Clone + Send + 'static>(name: &str, suite: S, at_once:
         return;
     }
     let newer = list.names(|entry| entry.kafka && entry.newer).len();
-    println!(
-        "{name}: {passed_here} of {known}, and {newer} that need newer messages than those of Kafka 4.1"
-    );
+    println!("{name}: {passed_here} of {known} that pass on Apache Kafka");
+    if newer > 0 {
+        println!(
+            "{name}: {passed_here} of {} with the {newer} that need newer messages than those of Kafka 4.1",
+            known + newer
+        );
+    }
     let failed: Vec<String> = list
         .iter()
         .filter(|entry| entry.acme && !passed.contains(&entry.name))

@@ -10,9 +10,12 @@ mod format;
 mod local;
 pub(crate) mod note;
 pub(crate) mod objects;
+mod state;
 mod store;
 
 pub use chain::Chain;
 pub use local::LocalStore;
 pub use objects::{Checkpoint, Writer};
+pub use state::TaskState;
+pub(crate) use state::{ShardFile, Snapshots, restore};
 pub use store::CheckpointStore;

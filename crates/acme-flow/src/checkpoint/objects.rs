@@ -1,12 +1,13 @@
 //! Checkpoints as objects of the store: put once, never changed, real only when a commit names them.
 
 use super::format::{self, Kind};
+use super::state::{self, TaskState};
 use super::store::CheckpointStore;
 use acme_connect::Prepared;
 use acme_types::{Diagnostic, Epoch, Positions, codes, disk_fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Identifies one life of one process; never used again by another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Checkpoint {
     pub sources: BTreeMap<String, Positions>,
     /// What each destination prepared, by its name.
     pub sinks: BTreeMap<String, Prepared>,
+    /// The state of each step that keeps any, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, TaskState>,
     /// The run had come to its end: the next one begins anew.
     pub closed: bool,
 }
@@ -36,7 +40,11 @@ pub(crate) fn put(
     writer: &Writer,
     checkpoint: &Checkpoint,
 ) -> Result<String, Diagnostic> {
-    let bytes = format::write(Kind::Checkpoint, checkpoint);
+    let bytes = match checkpoint.tasks.is_empty() {
+        true => format::write(Kind::Checkpoint, checkpoint),
+        // Programs that do not know of state must not begin with an empty one.
+        false => format::write_version(Kind::Checkpoint, format::WITH_STATE, checkpoint),
+    };
     let hash: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{PREFIX}{:020}-{}-{hash}", checkpoint.epoch.0, writer.0);
     // A name that is taken holds the same bytes, for it contains their hash.
@@ -65,6 +73,27 @@ pub(crate) fn tidy(store: &dyn CheckpointStore, committed: &str) {
     let names = store.list(PREFIX).unwrap_or_default();
     for name in names.iter().rev().skip(kept).filter(|name| *name != committed) {
         let _ = store.delete(name);
+    }
+}
+
+/// The state files that any stored checkpoint names; `None` where one cannot be read.
+fn referenced(store: &dyn CheckpointStore) -> Option<BTreeSet<String>> {
+    let names = store.list(PREFIX).ok()?;
+    let mut files = BTreeSet::new();
+    for name in names {
+        let checkpoint = read(store, &name).ok()?;
+        files.extend(checkpoint.tasks.into_values().flat_map(|task| task.files).flatten());
+    }
+    Some(files)
+}
+
+/// Removes state files that no stored checkpoint names. Only the owner does, and not while its shards store any.
+pub(crate) fn tidy_state(store: &dyn CheckpointStore) {
+    let Some(referenced) = referenced(store) else { return };
+    for name in store.list(state::PREFIX).unwrap_or_default() {
+        if !referenced.contains(&name) {
+            let _ = store.delete(&name);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) enum Commit {
 }
 
 impl Commit {
-    /// Takes the pipeline over; what was committed last. A destination that only takes dead letters holds the commit only where it
+    /// Takes the pipeline over; what was committed last. `stateful`: steps of it keep state. A destination that only takes dead letters holds the commit only where it
     /// shares a transaction with the source.
     pub(super) async fn claim(
         store: Arc<dyn CheckpointStore>,
@@ -36,8 +36,9 @@ impl Commit {
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
         letters: Option<usize>,
+        stateful: bool,
     ) -> Result<(Self, Option<Checkpoint>), Diagnostic> {
-        match Self::holder(sources, sinks, letters).await? {
+        match Self::holder(sources, sinks, letters, stateful).await? {
             Holder::Group { transaction } => {
                 let group = Self::group(worker, &mut sources[0], sinks, transaction).await?;
                 Ok((group, None))
@@ -68,9 +69,11 @@ impl Commit {
         sources: &mut [JobSource],
         sinks: &mut [JobSink],
         letters: Option<usize>,
+        stateful: bool,
     ) -> Result<Holder, Diagnostic> {
         let shared = match sources {
-            [JobSource { source, .. }] => source.shared(),
+            // State belongs to one worker: it reads everything.
+            [JobSource { source, .. }] if !stateful => source.shared(),
             _ => None,
         };
         let cluster = shared.map(|shared| shared.membership().borrow().cluster.clone());

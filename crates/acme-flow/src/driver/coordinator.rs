@@ -2,12 +2,16 @@
 
 use super::commit::{Commit, Pending};
 use super::dead_letters::LetterWriter;
+use super::deliver::Delivery;
+use super::graph::Feeds;
 use super::lanes::{Lane, LaneProgram};
-use super::sink::{SinkTask, Stream};
+use super::order::Ordered;
+use super::shards::{Saving, Shards};
+use super::sink::SinkTask;
 use super::source::{self, SourceTask};
-use super::{AHEAD, Job, JobSink, JobSource, Policy, Report, Stop, Then, ToSink, ToSource, Work};
-use crate::checkpoint::Checkpoint;
+use super::{AHEAD, Job, JobSink, JobSource, Report, Stop, Then, ToSink, ToSource, Work};
 use crate::checkpoint::note::Note;
+use crate::checkpoint::{Checkpoint, CheckpointStore, objects};
 use crate::stats::Stats;
 use acme_connect::failpoint;
 use acme_types::{Clock, Diagnostic, Epoch, Positions, codes};
@@ -120,6 +124,9 @@ struct Coordinator {
     sink_names: Vec<Arc<str>>,
     sources: Vec<mpsc::Sender<ToSource>>,
     sinks: Vec<mpsc::Sender<ToSink>>,
+    /// What the shards of steps have stored.
+    saving: Saving,
+    store: Arc<dyn CheckpointStore>,
     dead_letters: Option<usize>,
     inbox: mpsc::Receiver<Report>,
     ended: usize,
@@ -142,8 +149,10 @@ async fn start(
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 ) -> Result<Coordinator, Diagnostic> {
-    let (me, letters) = ((job.writer, &*job.worker), job.errors.dead_letters());
-    let claimed = Commit::claim(job.store, me, &mut job.sources, &mut job.sinks, letters).await?;
+    let (me, letters) = ((job.writer.clone(), &*job.worker), job.errors.dead_letters());
+    let stateful = !job.tasks.is_empty();
+    let claim = Commit::claim(job.store.clone(), me, &mut job.sources, &mut job.sinks, letters, stateful);
+    let claimed = claim.await?;
     let (mut commit, before) = claimed;
     let before = before.unwrap_or_default();
     // A run that had come to its end is not resumed: the next one begins anew.
@@ -158,16 +167,25 @@ async fn start(
     };
     let first = Checkpoint { epoch: restored.epoch.next(), sources: positions, ..restored };
     commit.first(&first, &mut job.sinks).await?;
+    objects::tidy_state(job.store.as_ref());
 
     let ticks = ticks(job.interval, job.halved, &mut job.sinks);
-    let room = job.sources.len() * (job.lanes + AHEAD + 2) + 16;
+    let feeds = Feeds::of(&job);
+    let room = feeds.origins() * (job.lanes + AHEAD + 2) + 16;
     let (sinks, inboxes): (Vec<_>, Vec<_>) = job.sinks.iter().map(|_| mpsc::channel(room)).unzip();
     let dead_letters = job.errors.dead_letters();
     let source_names = job.sources.iter().map(|source| source.name.clone()).collect();
     let sink_names = job.sinks.iter().map(|sink| sink.name.clone()).collect();
     let (errors, stats, clock) = (job.errors, job.stats, job.clock);
-
-    let work = start_lanes(threads, &job.sources, job.lanes, &sinks, errors, &stats);
+    let (tasks, shards) = Shards::new(&job.tasks, &feeds, room, job.store.clone(), job.writer.clone());
+    let delivery =
+        Delivery { sinks: sinks.clone(), tasks, reports: reports.clone(), errors, stats: stats.clone() };
+    let shards = shards.restored(&job.tasks, &job.sources, &first)?;
+    let saving = shards.saving();
+    for shard in shards.made(&job.tasks, &delivery) {
+        threads.spawn(&format!("{}-{}", job.tasks[shard.task].name, shard.shard), move || shard.run());
+    }
+    let work = start_lanes(threads, &job.sources, job.lanes, &delivery, &feeds);
     for (index, (sink, inbox)) in job.sinks.into_iter().zip(inboxes).enumerate() {
         let letters = dead_letters.filter(|&to| to != index).map(|to| sinks[to].clone());
         let task = SinkTask {
@@ -182,15 +200,17 @@ async fn start(
             clock: clock.clone(),
             stats: stats.clone(),
             letter_writer: LetterWriter::new(sink.format.as_ref()),
-            streams: job.sources.iter().map(|_| Stream::default()).collect(),
+            streams: (0..feeds.origins()).map(|_| Ordered::default()).collect(),
             name: sink.name.clone(),
             sink: sink.sink,
         };
         threads.connector(&sink.name, move || task.run());
     }
     let time = clock.clone();
-    let source_threads = SourceThreads { clock, lanes: work, lane_count: job.lanes, sinks: &sinks, reports };
+    let source_threads =
+        SourceThreads { clock, lanes: work, lane_count: job.lanes, delivery: &delivery, feeds: &feeds };
     let sources = source_threads.start(threads, job.sources, &first.sources);
+    drop(delivery);
     let (epoch, positions) = (first.epoch, first.sources.clone());
     Ok(Coordinator {
         commit,
@@ -201,6 +221,8 @@ async fn start(
         sink_names,
         sources,
         sinks,
+        saving,
+        store: job.store,
         dead_letters,
         inbox,
         ended: 0,
@@ -229,20 +251,17 @@ fn start_lanes(
     threads: &mut Threads,
     sources: &[JobSource],
     lanes: usize,
-    sinks: &[mpsc::Sender<ToSink>],
-    errors: Policy,
-    stats: &Arc<Stats>,
+    delivery: &Delivery,
+    feeds: &Feeds,
 ) -> crossbeam_channel::Sender<Work> {
     let (work, queue) = crossbeam_channel::bounded(sources.len() * (lanes + AHEAD));
     let programs = |source: &JobSource| source.programs.iter().map(LaneProgram::new).collect();
     for lane in 0..lanes {
         let task = Lane {
             programs: sources.iter().map(programs).collect(),
+            feeds: (0..sources.len()).map(|source| feeds.of_source(source).to_vec()).collect(),
             work: queue.clone(),
-            sinks: sinks.to_vec(),
-            reports: threads.reports.clone(),
-            errors,
-            stats: stats.clone(),
+            delivery: delivery.clone(),
         };
         threads.spawn(&format!("lane-{lane}"), move || task.run());
     }
@@ -254,8 +273,8 @@ struct SourceThreads<'a> {
     clock: Arc<dyn Clock>,
     lanes: crossbeam_channel::Sender<Work>,
     lane_count: usize,
-    sinks: &'a [mpsc::Sender<ToSink>],
-    reports: mpsc::Sender<Report>,
+    delivery: &'a Delivery,
+    feeds: &'a Feeds,
 }
 
 impl SourceThreads<'_> {
@@ -267,18 +286,25 @@ impl SourceThreads<'_> {
         positions: &BTreeMap<String, Positions>,
     ) -> Vec<mpsc::Sender<ToSource>> {
         let mut senders = Vec::new();
-        for (index, JobSource { name, source, .. }) in sources.into_iter().enumerate() {
+        for (index, JobSource { name, source, idle_after, .. }) in sources.into_iter().enumerate() {
             let (sender, orders) = mpsc::channel(4);
             senders.push(sender);
             let stream = source::Stream {
                 index,
                 positions: positions[&*name].clone(),
-                sinks: self.sinks.to_vec(),
-                reports: self.reports.clone(),
+                sinks: self.delivery.sinks.clone(),
+                shards: self
+                    .feeds
+                    .of_source(index)
+                    .iter()
+                    .flat_map(|&task| self.delivery.tasks[task].clone())
+                    .collect(),
+                reports: self.delivery.reports.clone(),
                 number: 0,
                 moved: false,
                 ended: false,
                 losses: None,
+                ends: source::Ends::new(idle_after),
                 leaving: Vec::new(),
                 left: Vec::new(),
             };
@@ -355,13 +381,21 @@ impl Coordinator {
         let mut any_moved = false;
         let mut prepared: BTreeMap<String, String> = BTreeMap::new();
         // What others have left is complete before their notes are overwritten.
-        while passed < self.sources.len() || prepared.len() < self.sinks.len() || self.adopting > 0 {
+        while passed < self.sources.len()
+            || prepared.len() < self.sinks.len()
+            || !self.saving.is_complete()
+            || self.adopting > 0
+        {
             match self.report(stop).await? {
                 None => return Ok(false),
                 Some(Report::Passed { source, positions, moved }) => {
                     passed += 1;
                     any_moved |= moved;
                     self.positions.insert(self.source_names[source].to_string(), positions);
+                }
+                Some(Report::Saved(saved)) => {
+                    any_moved |= saved.moved;
+                    self.saving.take(saved, &self.source_names);
                 }
                 Some(Report::Prepared { sink, prepared: handle }) => {
                     prepared.insert(self.sink_names[sink].to_string(), handle);
@@ -374,22 +408,27 @@ impl Coordinator {
                 && prepared.len() == others
                 && !prepared.contains_key(&*self.sink_names[index])
                 && passed == self.sources.len()
+                && self.saving.is_complete()
             {
                 let _ = self.sinks[index].send(ToSink::Complete).await;
             }
         }
         self.epoch = epoch;
+        self.saving.begin();
         if !any_moved && !then.is_last() && !leaving && !self.has_finished(&prepared) && !self.is_old() {
             self.commit.skip(&self.sinks).await;
             return Ok(true);
         }
         failpoint("epoch.prepared");
-        let checkpoint =
-            Checkpoint { epoch, sources: self.positions.clone(), sinks: prepared, closed: false };
+        let (sources, tasks) = (self.positions.clone(), self.saving.tasks().clone());
+        let checkpoint = Checkpoint { epoch, sources, sinks: prepared, tasks, closed: false };
         if !self.commit(&checkpoint, stop).await? {
             return Ok(false);
         }
         self.stats.commits.add(1);
+        if self.saving.is_tidy_due() {
+            objects::tidy_state(self.store.as_ref());
+        }
         self.committed_us = self.clock.monotonic_us();
         failpoint("epoch.committed");
         for sink in &self.sinks {

@@ -1,10 +1,14 @@
 //! Runs a job: one thread for each source and destination, a pool of lanes between them, one coordinator.
 //!
 //! ```text
-//! source thread ──► lanes (any takes the next chunk) ──► destination thread
-//!       ▲  chunks are numbered                 rows are put back into their order  │
-//!       └────────────── coordinator: barrier, prepare, commit, release ◄──────────┘
+//! source thread ──► lanes (any takes the next chunk) ─────────► destination thread
+//!       ▲  chunks are numbered     │            rows are put back  ▲ into their order  │
+//!       │                          └──► shards of steps with state ┘                   │
+//!       └────────────── coordinator: barrier, prepare, commit, release ◄───────────────┘
 //! ```
+//!
+//! A shard is to what follows what a source is: an *origin*, which numbers what it sends and puts barriers between. Origins are
+//! counted: the sources first, then the shards of each step.
 //!
 //! A barrier takes a number like a chunk, so each destination sees exactly the rows before it. Memory is bounded by the
 //! chunks under way: a source reads on only when one of its permits is free, and a chunk gives its permit back when the
@@ -13,21 +17,29 @@
 mod commit;
 mod coordinator;
 mod dead_letters;
+mod deliver;
+mod graph;
 mod holder;
 mod lanes;
 mod merge;
+mod order;
+mod shards;
 mod sink;
 mod source;
+mod task;
 
 pub use coordinator::{Summary, run};
 pub use dead_letters::dead_letter_shape;
 pub use holder::{Candidate, Holder};
 
+use crate::checkpoint::ShardFile;
 use crate::checkpoint::{CheckpointStore, Writer};
 use crate::program::Program;
 use crate::stats::Stats;
+use crate::task::TaskFactory;
+use crate::time::SourceTime;
 use acme_connect::{AnySink, DynSource, Format, Membership, Prepared, Rows};
-use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected};
+use acme_types::{Clock, Diagnostic, Epoch, Positions, Rejected, SplitId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -36,6 +48,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 pub struct Job {
     /// The sources with what happens to their rows.
     pub sources: Vec<JobSource>,
+    /// The steps with state, each behind those that feed it.
+    pub tasks: Vec<JobTask>,
     /// The destinations. The first that can hold the commit point does; else it is a chain in the store.
     pub sinks: Vec<JobSink>,
     /// What to do with rows that fail.
@@ -65,6 +79,20 @@ pub struct JobSource {
     /// The source.
     pub source: Box<dyn DynSource>,
     /// What happens to the rows of each of its streams.
+    pub programs: Vec<Program>,
+    /// How far its rows may be out of order in their event time, microseconds.
+    pub disorder: i64,
+    /// A split that has been at its end for so long is idle: it holds up no window.
+    pub idle_after: Duration,
+}
+
+/// One step with state. Each of as many shards as there are lanes has the keys of some key groups.
+pub struct JobTask {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How its shards are made.
+    pub factory: Arc<dyn TaskFactory>,
+    /// What happens to the rows of each of its outputs.
     pub programs: Vec<Program>,
 }
 
@@ -151,6 +179,8 @@ enum ToSink {
         /// Kept until the rows are written.
         permit: Arc<OwnedSemaphorePermit>,
     },
+    /// A number without rows.
+    Nothing { source: usize, number: u64 },
     /// The end of an epoch of one source.
     Barrier { source: usize, number: u64, epoch: Epoch, then: Then },
     /// Dead letters from another destination, of the present epoch.
@@ -176,6 +206,52 @@ enum ToSink {
     Adopt(Prepared),
 }
 
+/// What a shard of a step with state receives.
+enum ToTask {
+    /// The part of a chunk that goes there, perhaps nothing.
+    Rows {
+        origin: usize,
+        number: u64,
+        parts: Vec<deliver::Part>,
+        progress: Option<Progress>,
+        tick: acme_types::EventTime,
+        /// Kept until the rows are in the state.
+        permit: Arc<OwnedSemaphorePermit>,
+    },
+    /// Something about the time of an origin.
+    Time { origin: usize, number: u64, progress: Progress },
+    /// The end of an epoch of one origin.
+    Barrier { origin: usize, number: u64, epoch: Epoch, then: Then },
+}
+
+/// How far an origin is in event time.
+#[derive(Clone, Debug)]
+enum Progress {
+    /// A source has these splits.
+    Splits(Vec<SplitId>),
+    /// Nothing is expected from these splits until rows of them come.
+    Idle(Vec<SplitId>),
+    /// Rows of this split, the latest of this time.
+    Saw(SplitId, acme_types::EventTime),
+    /// Nothing more comes from the source.
+    End,
+    /// The watermark of a shard.
+    Watermark(acme_types::EventTime),
+}
+
+/// What a shard has saved of an epoch.
+struct Saved {
+    task: usize,
+    shard: usize,
+    /// Something came since the last barrier, or the time has moved.
+    moved: bool,
+    /// What has changed in its state, where anything has.
+    file: Option<ShardFile>,
+    /// How far the sources that feed it are in event time, by their index.
+    time: Vec<(usize, SourceTime)>,
+    watermark: acme_types::EventTime,
+}
+
 /// What a source's thread receives.
 enum ToSource {
     Barrier {
@@ -195,6 +271,8 @@ enum Report {
     Ended,
     /// A source has passed a barrier; `moved` says whether anything was read since the one before.
     Passed { source: usize, positions: Positions, moved: bool },
+    /// A shard has passed a barrier.
+    Saved(Saved),
     /// A destination has prepared an epoch.
     Prepared { sink: usize, prepared: String },
     /// A destination has committed an epoch, or a shared source its positions.

@@ -3,16 +3,16 @@
 use super::dead_letters::LetterWriter;
 use super::lanes::stopped;
 use super::merge::Merge;
+use super::order::{Ordered, aligned};
 use super::{Policy, Report, Then, ToSink};
 use crate::operators::original;
 use crate::stats::Stats;
 use acme_connect::{AnySink, Backoff, Encoded, Fate, Prepared, Rows, failpoint};
 use acme_types::batch::COMMITTED_AT;
-use acme_types::{Batch, Blame, Clock, Diagnostic, Epoch, EventTime, Rejected, codes};
+use acme_types::{Batch, Blame, Clock, Diagnostic, EventTime, Rejected, codes};
 use arrow::array::{AsArray, UInt64Array};
 use arrow::compute::{min, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,18 +34,7 @@ pub(super) struct SinkTask {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stats: Arc<Stats>,
     pub(super) letter_writer: LetterWriter,
-    pub(super) streams: Vec<Stream>,
-}
-
-/// What has arrived from one source and is not yet written.
-#[derive(Default)]
-pub(super) struct Stream {
-    /// The number that comes next.
-    next: u64,
-    /// What came before its turn.
-    early: BTreeMap<u64, ToSink>,
-    /// The barrier at which it waits for the other sources.
-    barrier: Option<(Epoch, Then)>,
+    pub(super) streams: Vec<Ordered<ToSink>>,
 }
 
 impl SinkTask {
@@ -84,7 +73,7 @@ impl SinkTask {
                     self.sink.sink().commit(epoch).await?;
                     self.report(Report::Committed).await;
                 }
-                numbered @ (ToSink::Rows { .. } | ToSink::Barrier { .. }) => {
+                numbered @ (ToSink::Rows { .. } | ToSink::Nothing { .. } | ToSink::Barrier { .. }) => {
                     next = self.collect(numbered);
                     for source in 0..self.streams.len() {
                         self.advance(source).await?;
@@ -93,7 +82,7 @@ impl SinkTask {
             }
             if complete
                 && !self.held
-                && let Some((epoch, then)) = self.aligned()
+                && let Some((epoch, then)) = aligned(self.streams.iter())
             {
                 if then == Then::End {
                     self.sink.sink().sources_ended();
@@ -116,12 +105,12 @@ impl SinkTask {
         let mut message = Some(first);
         while let Some(numbered) = message {
             let (source, number) = match &numbered {
-                ToSink::Rows { source, number, .. } | ToSink::Barrier { source, number, .. } => {
-                    (*source, *number)
-                }
+                ToSink::Rows { source, number, .. }
+                | ToSink::Nothing { source, number }
+                | ToSink::Barrier { source, number, .. } => (*source, *number),
                 _ => return Some(numbered),
             };
-            self.streams[source].early.insert(number, numbered);
+            self.streams[source].file(number, numbered);
             message = self.inbox.try_recv().ok();
         }
         None
@@ -142,12 +131,7 @@ impl SinkTask {
         let mut merge = Merge::default();
         loop {
             let stream = &mut self.streams[source];
-            let message = match stream.barrier {
-                None => stream.early.remove(&stream.next),
-                Some(_) => None,
-            };
-            let Some(message) = message else { return self.write_merged(&mut merge).await };
-            stream.next += 1;
+            let Some(message) = stream.turn() else { return self.write_merged(&mut merge).await };
             match message {
                 ToSink::Barrier { epoch, then, .. } => stream.barrier = Some((epoch, then)),
                 ToSink::Rows { rows, rejected, permit, .. } => {
@@ -162,7 +146,7 @@ impl SinkTask {
                         self.write_letters(&rejected).await?;
                     }
                 }
-                _ => unreachable!("only rows and barriers are numbered"),
+                _ => {}
             }
         }
     }
@@ -193,12 +177,6 @@ impl SinkTask {
         });
         let rejected = rejected.collect();
         self.reject(rejected).await
-    }
-
-    /// The epoch that all sources have ended.
-    fn aligned(&self) -> Option<(Epoch, Then)> {
-        let first = self.streams.first()?.barrier?;
-        self.streams.iter().all(|stream| stream.barrier == Some(first)).then_some(first)
     }
 
     async fn report(&self, report: Report) {

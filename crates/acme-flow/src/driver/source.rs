@@ -1,11 +1,13 @@
 //! The thread of one source: it numbers chunks and puts barriers between them.
 
-use super::{AHEAD, Report, Then, ToSink, ToSource, Work};
+use super::{AHEAD, Progress, Report, Then, ToSink, ToSource, ToTask, Work};
 use acme_connect::{DynSource, Read, SharedSource};
 use acme_types::{Clock, Diagnostic, Epoch, Positions, SplitId, codes};
 use crossbeam_channel::Sender;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(super) struct SourceTask {
@@ -22,6 +24,8 @@ pub(super) struct Stream {
     pub(super) index: usize,
     pub(super) positions: Positions,
     pub(super) sinks: Vec<mpsc::Sender<ToSink>>,
+    /// The shards of the steps that it feeds.
+    pub(super) shards: Vec<mpsc::Sender<ToTask>>,
     pub(super) reports: mpsc::Sender<Report>,
     /// The number of the next chunk or barrier.
     pub(super) number: u64,
@@ -31,10 +35,46 @@ pub(super) struct Stream {
     pub(super) ended: bool,
     /// Its losses when it was given the splits.
     pub(super) losses: Option<u64>,
+    /// Which splits have been at their ends, and since when.
+    pub(super) ends: Ends,
     /// Splits that are to be let go after the next barrier.
     pub(super) leaving: Vec<SplitId>,
     /// Splits that are let go when the epoch under way is committed.
     pub(super) left: Vec<SplitId>,
+}
+
+/// The splits that were at their ends whenever that was asked, and since when (monotonic, microseconds).
+pub(super) struct Ends {
+    since: BTreeMap<SplitId, u64>,
+    idle: BTreeSet<SplitId>,
+    after: u64,
+}
+
+impl Ends {
+    pub(super) fn new(after: Duration) -> Self {
+        let after = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        Self { since: BTreeMap::new(), idle: BTreeSet::new(), after }
+    }
+
+    /// These are at their ends now, and no others; those that have become idle by that.
+    fn now(&mut self, splits: Vec<SplitId>, now: u64) -> Vec<SplitId> {
+        let before = std::mem::take(&mut self.since);
+        let since = |split: SplitId| (before.get(&split).copied().unwrap_or(now), split);
+        self.since = splits.into_iter().map(since).map(|(since, split)| (split, since)).collect();
+        let long = self
+            .since
+            .iter()
+            .filter(|(_, since)| now - **since >= self.after)
+            .map(|(split, _)| split.clone());
+        long.filter(|split| self.idle.insert(split.clone())).collect()
+    }
+
+    /// Rows of a split have come.
+    fn rows(&mut self, split: &SplitId) {
+        if self.since.remove(split).is_some() {
+            self.idle.remove(split);
+        }
+    }
 }
 
 /// Why reading was interrupted.
@@ -52,6 +92,7 @@ impl SourceTask {
     pub(super) async fn run(self) -> Result<(), Diagnostic> {
         let Self { mut source, clock, lanes, lane_count, mut orders, mut stream } = self;
         let permits = Arc::new(Semaphore::new(lane_count + AHEAD));
+        stream.say(Progress::Splits(stream.positions.keys().cloned().collect())).await;
         loop {
             match next(source.as_mut(), &permits, &mut orders, &mut stream).await {
                 Event::Gone => return Ok(()),
@@ -78,8 +119,16 @@ impl SourceTask {
                 Event::Read(Err(diagnostic), _) => return Err(diagnostic),
                 Event::Read(Ok(Read::Gained { positions, notes }), _) => {
                     let losses = stream.check_losses(source.as_mut())?;
+                    let splits = positions.keys().cloned().collect();
                     stream.positions.extend(positions);
+                    stream.say(Progress::Splits(splits)).await;
                     let _ = stream.reports.send(Report::Gained { notes, losses }).await;
+                }
+                Event::Read(Ok(Read::AtEnd(splits)), _) => {
+                    let idle = stream.ends.now(splits, clock.monotonic_us());
+                    if !idle.is_empty() {
+                        stream.say(Progress::Idle(idle)).await;
+                    }
                 }
                 Event::Read(Ok(Read::Leaving(splits)), _) => {
                     stream.leaving.extend(splits);
@@ -87,11 +136,13 @@ impl SourceTask {
                 }
                 Event::Read(Ok(Read::End), _) => {
                     stream.ended = true;
+                    stream.say(Progress::End).await;
                     let _ = stream.reports.send(Report::Ended).await;
                 }
                 Event::Read(Ok(Read::Rows(chunk)), permit) => {
                     stream.positions.insert(chunk.split.clone(), chunk.position.clone());
                     stream.moved = true;
+                    stream.ends.rows(&chunk.split);
                     let (source, number) = (stream.index, stream.number);
                     stream.number += 1;
                     let work = Work { source, number, chunk, tick: clock.now(), permit: Arc::new(permit) };
@@ -149,11 +200,32 @@ impl Stream {
         if *self.losses.get_or_insert(now) == now { Ok(now) } else { Err(removed()) }
     }
 
+    /// Tells the steps that it feeds of its time.
+    async fn say(&mut self, progress: Progress) {
+        if self.shards.is_empty() {
+            return;
+        }
+        for shard in &self.shards {
+            let (origin, number, progress) = (self.index, self.number, progress.clone());
+            // One that is gone has reported why.
+            let _ = shard.send(ToTask::Time { origin, number, progress }).await;
+        }
+        // Destinations count on the numbers: to them it is a chunk without rows.
+        for sink in &self.sinks {
+            let _ = sink.send(ToSink::Nothing { source: self.index, number: self.number }).await;
+        }
+        self.number += 1;
+    }
+
     async fn barrier(&mut self, epoch: Epoch, then: Then) {
         for sink in &self.sinks {
             let barrier = ToSink::Barrier { source: self.index, number: self.number, epoch, then };
             // A destination that is gone has reported why.
             let _ = sink.send(barrier).await;
+        }
+        for shard in &self.shards {
+            let barrier = ToTask::Barrier { origin: self.index, number: self.number, epoch, then };
+            let _ = shard.send(barrier).await;
         }
         self.number += 1;
         let (positions, moved) = (self.positions.clone(), std::mem::take(&mut self.moved));
@@ -163,5 +235,24 @@ impl Stream {
             self.left.push(split);
         }
         self.ended |= then.is_last();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_is_idle_when_it_was_at_its_end_all_the_time() {
+        let split = |name: &str| SplitId(name.to_owned());
+        let mut ends = Ends::new(Duration::from_micros(10));
+        assert!(ends.now(vec![split("a"), split("b")], 100).is_empty());
+        assert!(ends.now(vec![split("a")], 105).is_empty(), "b has rows, or was not answered for");
+        assert_eq!(ends.now(vec![split("a"), split("b")], 110), [split("a")]);
+        assert!(ends.now(vec![split("a"), split("b")], 115).is_empty(), "a is known, b begins anew");
+        assert_eq!(ends.now(vec![split("a"), split("b")], 120), [split("b")]);
+        ends.rows(&split("a"));
+        assert!(ends.now(vec![split("a"), split("b")], 121).is_empty());
+        assert_eq!(ends.now(vec![split("a"), split("b")], 131), [split("a")], "it is idle once more");
     }
 }

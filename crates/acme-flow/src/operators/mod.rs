@@ -8,8 +8,24 @@ mod route;
 
 pub(crate) use isolate::original;
 
+use crate::expr::Expr;
 use crate::program::{Operator, Step};
 use acme_types::{Batch, Origin, Rejected};
+use arrow::datatypes::FieldRef;
+use std::sync::Arc;
+
+/// Adds the event time. Rows without one are taken out with the reason.
+pub(crate) fn timed(
+    batch: &Batch,
+    field: FieldRef,
+    event_time: &dyn Expr,
+    source: &Arc<str>,
+    origin: &Origin,
+    rejected: &mut Vec<Rejected>,
+) -> Batch {
+    let (batch, values) = isolate::eval_all(&[event_time], batch, source, origin, rejected);
+    map::put(&batch, std::iter::once((&field, values[0].clone())))
+}
 
 /// Runs a step over a batch: one batch for each of its outputs.
 pub(crate) fn apply(step: &Step, batch: &Batch, origin: &Origin, rejected: &mut Vec<Rejected>) -> Vec<Batch> {

@@ -276,7 +276,9 @@ impl Round<'_> {
         }
         let compression = if kept.is_empty() { 0 } else { header.compression() };
         let compression = Compression::of(compression).map_err(io::Error::other)?;
-        let rebuilt = acme_records::rebuild(header, &kept, (compression, None), horizon);
+        let level =
+            self.settings.compression_level.filter(|_| self.settings.compression == Some(compression));
+        let rebuilt = acme_records::rebuild(header, &kept, (compression, level), horizon);
         Ok(Fate::Stays(rebuilt.map_err(io::Error::other)?.into()))
     }
 

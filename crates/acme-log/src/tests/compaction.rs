@@ -78,6 +78,29 @@ fn the_last_record_of_each_key_stays_with_its_offset_and_every_offset_can_be_rea
 }
 
 #[test]
+fn what_is_rebuilt_is_compressed_at_the_topics_level() {
+    let text: String =
+        (0..4_000_u32).map(|n| format!("{} ", n.wrapping_mul(2_654_435_761) % 1_000)).collect();
+    let size = |level: &str| {
+        let machine = Machine::default();
+        let own = [("compression.type", "gzip"), ("compression.gzip.level", level)];
+        let (log, partition) = one(&machine, &[&SETTINGS[..], &own].concat());
+        put(&partition, &machine, Compression::None, &[("stays", Some(&text)), ("goes", Some("old"))]);
+        // So many that not all of them lie in the last segment, which stays as it is.
+        for _ in 0..12 {
+            put(&partition, &machine, Compression::None, &[("goes", Some("new"))]);
+        }
+        log.sync_now();
+        log.housekeep();
+        let first = headers(&all(&partition, Until::HighWatermark))[0];
+        assert_eq!((first.base_offset, first.count), (0, 1), "it was rebuilt");
+        first.bytes
+    };
+    let (fast, small) = (size("1"), size("9"));
+    assert!(fast > small, "{fast} {small}");
+}
+
+#[test]
 fn a_record_without_a_key_is_refused() {
     let machine = Machine::default();
     let (_log, partition) = one(&machine, &SETTINGS);

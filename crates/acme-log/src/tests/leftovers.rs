@@ -115,6 +115,24 @@ fn records_of_compressed_batches_are_looked_into() {
     assert_eq!((plain.end(), compacted.end()), (8, 4));
 }
 
+#[test]
+fn records_whose_times_are_not_taken_are_named() {
+    let own = [("message.timestamp.before.max.ms", "1000"), ("message.timestamp.after.max.ms", "1000")];
+    let (machine, _log, partition) = segments(&own);
+    let now = machine.now();
+    let times = [now, now - 1_001, now + 1_000, now + 1_001, now - 1_000];
+    for compression in [Compression::None, Compression::Zstd] {
+        let came = times.map(|time| (time, Some("k"), Some("v")));
+        let refused = partition.append(batch(Stamp::NONE, compression, &came), CLIENT).unwrap_err();
+        let AppendError::InvalidTimestamp { records, total, earliest, latest } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((records, total), (vec![(1, now - 1_001), (3, now + 1_001)], 2));
+        assert_eq!((earliest, latest), (now - 1_000, now + 1_000));
+    }
+    assert_eq!(partition.end(), 0);
+}
+
 /// The batch with a checksum that is right.
 fn checked(mut batch: BytesMut) -> BytesMut {
     let crc = crc32c::crc32c(&batch[21..]).to_be_bytes();

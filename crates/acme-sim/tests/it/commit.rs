@@ -67,6 +67,7 @@ async fn life(disk: &SimDisk, number: u64, protocol: Protocol) -> Result<(), Dia
             epoch,
             sources: [("count".to_owned(), positions.clone())].into(),
             sinks: [("rows".to_owned(), prepared)].into(),
+            tasks: [].into(),
             closed: last,
         };
         match protocol {

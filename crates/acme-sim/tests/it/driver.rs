@@ -190,11 +190,16 @@ impl World {
                 programs: vec![Program {
                     source: "count".into(),
                     decoder: None,
+                    event_time: None,
+                    inlets: Vec::new(),
                     steps: Vec::new(),
                     targets: vec![Target::Outlet(0)],
                     outlets: vec![Outlet { sink: 0, shape, format: None }],
                 }],
+                disorder: 0,
+                idle_after: Duration::ZERO,
             }],
+            tasks: Vec::new(),
             sinks: vec![JobSink {
                 name: "db".into(),
                 sink: AnySink::CommitPoint(Box::new(sink)),

@@ -101,6 +101,7 @@ pub(crate) fn meaning(
         config,
         from: Vec::new(),
         outputs: Vec::new(),
+        event_time: None,
         at: table.name.at.clone(),
     };
     Some(Meant { item, bounded, skips_errors })

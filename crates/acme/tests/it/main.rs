@@ -37,3 +37,4 @@ mod signals;
 mod together;
 mod tour;
 mod unfinished;
+mod windows;

@@ -6,6 +6,8 @@ use crate::context::{Held, NODE};
 use crate::error::Code;
 use crate::frame::{self, Refused};
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use kafka_protocol::protocol::{HeaderVersion, Request};
 
@@ -15,8 +17,36 @@ pub(super) fn of_error(call: &Call, code: Code) -> Result<Reply, Refused> {
     frame::encode(&response, FetchRequest::KEY, call.version, call.correlation).map(Reply::of)
 }
 
+/// An answer to what cannot be understood: as Kafka, for each partition where topics have names, and as a whole from 7 on.
+pub(super) fn of_failure(call: &Call, request: &FetchRequest) -> Result<Reply, Refused> {
+    let code = Code::UnknownServerError.code();
+    let mut response = FetchResponse::default();
+    if call.version >= 7 {
+        response.error_code = code;
+    }
+    let named = request.topics.iter().filter(|_| call.version < 13);
+    response.responses = named
+        .map(|topic| {
+            let part = |part: &FetchPartition| {
+                PartitionData::default()
+                    .with_partition_index(part.partition)
+                    .with_error_code(code)
+                    .with_high_watermark(-1)
+                    .with_aborted_transactions(Some(Vec::new()))
+                    .with_records(Some(Bytes::new()))
+            };
+            let parts = topic.partitions.iter().map(part).collect();
+            FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(parts)
+        })
+        .collect();
+    frame::encode(&response, FetchRequest::KEY, call.version, call.correlation).map(Reply::of)
+}
+
 /// Codes of what is not there: Kafka answers them without asking a log.
 const UNKNOWN: [i16; 2] = [Code::UnknownTopicOrPartition.code(), Code::UnknownTopicId.code()];
+
+/// Codes with which who asks is told where the leader is (KIP-951).
+const MOVED: [i16; 2] = [Code::FencedLeaderEpoch.code(), Code::NotLeaderOrFollower.code()];
 
 /// Bytes under construction, with batches between them.
 struct Rope {
@@ -35,6 +65,7 @@ pub(super) fn of(call: &Call, session_id: i32, parts: Vec<Part>, is_committed: b
         rope.bytes.put_i16(0);
         rope.bytes.put_i32(session_id);
     }
+    // Who wants to follow knows the nodes.
     let is_moved = parts.iter().any(|part| part.code == Code::FencedLeaderEpoch.code());
     let same = |a: &Part, b: &Part| a.key.name == b.key.name && a.key.id == b.key.id;
     rope.count(parts.chunk_by(same).count());
@@ -136,11 +167,11 @@ impl Rope {
             self.between.push((self.bytes.len(), part.records));
         }
         if self.is_flexible() {
-            self.part_tags(&part.diverging, part.code);
+            self.part_tags(&part.diverging, part.code, part.leader_epoch);
         }
     }
 
-    fn part_tags(&mut self, diverging: &Option<(i32, i64)>, code: i16) {
+    fn part_tags(&mut self, diverging: &Option<(i32, i64)>, code: i16, leader_epoch: i32) {
         match diverging {
             Some((epoch, end)) => {
                 // One tag, number 0, of 13 bytes.
@@ -149,11 +180,11 @@ impl Rope {
                 self.bytes.put_i64(*end);
                 self.bytes.put_u8(0);
             }
-            None if code == Code::FencedLeaderEpoch.code() && self.version >= 16 => {
-                // KIP-951: the leader, tag 1, of 9 bytes; its epoch stands in the metadata.
+            None if MOVED.contains(&code) && self.version >= 16 => {
+                // The leader, tag 1, of 9 bytes.
                 self.bytes.put_slice(&[1, 1, 9]);
                 self.bytes.put_i32(NODE);
-                self.bytes.put_i32(-1);
+                self.bytes.put_i32(leader_epoch);
                 self.bytes.put_u8(0);
             }
             None => self.bytes.put_u8(0),

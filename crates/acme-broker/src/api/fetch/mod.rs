@@ -22,6 +22,8 @@ struct Part {
     key: Key,
     wish: Wish,
     partition: Option<Arc<Partition>>,
+    /// -1 where there is no such partition.
+    leader_epoch: i32,
     code: i16,
     /// The largest epoch that both sides know, and where it ends here, if that is not where the client believes.
     diverging: Option<(i32, i64)>,
@@ -34,11 +36,15 @@ struct Part {
 
 /// How much may be read, and how far.
 struct Limits {
-    max_bytes: usize,
+    /// None where the client says a negative size.
+    max_bytes: Option<usize>,
     until: Until,
 }
 
 pub(crate) async fn handle(call: &Call, request: FetchRequest) -> Result<Reply, Refused> {
+    if !ISOLATIONS.contains(&request.isolation_level) {
+        return answer::of_failure(call, &request);
+    }
     let plan = match call.context.sessions.begin(call.version, &request) {
         Ok(plan) => plan,
         Err(code) => return answer::of_error(call, code),
@@ -46,10 +52,15 @@ pub(crate) async fn handle(call: &Call, request: FetchRequest) -> Result<Reply, 
     let topics = call.context.log.topics();
     let mut parts: Vec<Part> =
         plan.wishes.iter().map(|(key, wish)| part(call, &topics, key, *wish)).collect();
+    if is_follower(&request) {
+        parts.iter_mut().filter(|part| part.partition.is_some()).for_each(Part::follow);
+    }
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let is_committed = request.isolation_level == 1;
     let mut limits = Limits {
-        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(call.context.options.fetch_bytes_max),
+        max_bytes: usize::try_from(request.max_bytes)
+            .ok()
+            .map(|max_bytes| max_bytes.min(call.context.options.fetch_bytes_max)),
         until: if is_committed { Until::LastStable } else { Until::HighWatermark },
     };
     let mut held = call.context.hold(0);
@@ -81,6 +92,14 @@ pub(crate) async fn handle(call: &Call, request: FetchRequest) -> Result<Reply, 
     Ok(answer::of(call, session_id, parts.collect(), is_committed, held))
 }
 
+/// Read uncommitted, and committed.
+pub(super) const ISOLATIONS: std::ops::RangeInclusive<i8> = 0..=1;
+
+/// Whether somebody says that he is a replica: no partition has one. -2 is a debugger, who reads as a client.
+fn is_follower(request: &FetchRequest) -> bool {
+    request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0
+}
+
 /// Waits until something moves anywhere; false if it never will.
 async fn changed(watches: &mut [tokio::sync::watch::Receiver<Marks>]) -> bool {
     let mut changes: Vec<_> = watches.iter_mut().map(|watch| Box::pin(watch.changed())).collect();
@@ -110,6 +129,7 @@ fn part(call: &Call, topics: &Topics, key: &Key, wish: Wish) -> Part {
         key: key.clone(),
         wish,
         partition: None,
+        leader_epoch: found.as_ref().map_or(-1, |partition| partition.leader_epoch()),
         code: 0,
         diverging: None,
         marks: None,
@@ -151,9 +171,9 @@ pub(super) fn check_epoch(partition: &Partition, epoch: i32) -> Result<(), Code>
 /// Reads on in all partitions; returns the bytes of all of them.
 fn read(parts: &mut [Part], limits: &mut Limits, held: &mut Held) -> usize {
     let mut total: usize = parts.iter().map(|part| part.bytes).sum();
-    let max_bytes = limits.max_bytes.min(held.room() + total);
+    let max_bytes = limits.max_bytes.map(|max_bytes| max_bytes.min(held.room() + total));
     for part in parts {
-        let left = max_bytes.saturating_sub(total);
+        let left = max_bytes.map(|max_bytes| max_bytes.saturating_sub(total));
         total += part.read(left, total == 0, limits.until);
     }
     held.set(total);
@@ -161,6 +181,13 @@ fn read(parts: &mut [Part], limits: &mut Limits, held: &mut Held) -> usize {
 }
 
 impl Part {
+    /// Who wants to follow is told that nobody is followed here.
+    fn follow(&mut self) {
+        self.partition = None;
+        self.diverging = None;
+        self.code = Code::NotLeaderOrFollower.code();
+    }
+
     fn is_trouble(&self) -> bool {
         self.code != 0 || self.diverging.is_some()
     }
@@ -175,7 +202,8 @@ impl Part {
     }
 
     /// Reads on, as far as there is room; the first batch of an answer is read whatever its size (KIP-74).
-    fn read(&mut self, left: usize, is_first: bool, until: Until) -> usize {
+    /// Without a size nothing is read.
+    fn read(&mut self, left: Option<usize>, is_first: bool, until: Until) -> usize {
         let Some(partition) = &self.partition else { return 0 };
         let marks = partition.marks();
         self.marks = Some(marks);
@@ -190,8 +218,16 @@ impl Part {
             Until::LastStable => marks.last_stable,
             _ => marks.high_watermark,
         };
-        let most = usize::try_from(self.wish.max_bytes).unwrap_or(0).saturating_sub(self.bytes).min(left);
-        if self.next >= border && !marks.closed || most == 0 && !is_first {
+        if self.next >= border && !marks.closed {
+            return 0;
+        }
+        let (Some(left), Ok(most)) = (left, usize::try_from(self.wish.max_bytes)) else {
+            // What Kafka has for a size that is none.
+            self.fail(Code::UnknownServerError);
+            return 0;
+        };
+        let most = most.saturating_sub(self.bytes).min(left);
+        if most == 0 && !is_first {
             return 0;
         }
         match partition.read(self.next, most.max(1), until) {

@@ -103,7 +103,6 @@ impl Group {
             let value = Some(subscription.clone());
             records.push(Record::Member { group: self.id.to_string(), member: id.to_string(), value });
         }
-        let changes_assignor = subscription.assignor != member.subscription.assignor;
         member.subscription = subscription;
         member.session = now + self.times.session_ms;
         if let Some(instance) = &member.subscription.instance_id {
@@ -112,7 +111,8 @@ impl Group {
         let before = member.current.assigned.clone();
         self.members.insert(Arc::clone(&id), Arc::new(member));
         let moved = (subscribes || self.catalog != Some(catalog.version())) && self.resolve(catalog);
-        if subscribes || moved || changes_assignor {
+        // As in Kafka, another assignor is asked when the next assignment is made.
+        if subscribes || moved {
             self.raise(&mut records);
         }
         if self.epoch > self.target_epoch {

@@ -165,8 +165,18 @@ fn leaf(field: &str, text: String) -> String {
         Ok(1..) if SOME_NUMBER.contains(&field) => "…".to_owned(),
         // A time of these years.
         Ok(1_700_000_000_000..4_000_000_000_000) => "now".to_owned(),
+        Err(_) if field == "batch_index_error_message" => without_times(&text),
         _ => text,
     }
+}
+
+/// A sentence without the times of these years.
+fn without_times(text: &str) -> String {
+    let word = |word: &str| match word.trim_matches(['[', ']', ',', '"']).parse::<i64>() {
+        Ok(time @ 1_700_000_000_000..4_000_000_000_000) => word.replace(&time.to_string(), "now"),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A list whose elements have names, as fields.

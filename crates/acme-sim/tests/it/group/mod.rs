@@ -48,13 +48,22 @@ impl World {
         let program = Program {
             source: "group".into(),
             decoder: None,
+            event_time: None,
+            inlets: Vec::new(),
             steps: Vec::new(),
             targets: vec![Target::Outlet(0)],
             outlets: vec![Outlet { sink: 0, shape, format: None }],
         };
         let source = Box::new(GroupSource::new(life, writer));
         Job {
-            sources: vec![JobSource { name: "group".into(), source, programs: vec![program] }],
+            sources: vec![JobSource {
+                name: "group".into(),
+                source,
+                programs: vec![program],
+                disorder: 0,
+                idle_after: Duration::ZERO,
+            }],
+            tasks: Vec::new(),
             sinks: vec![JobSink {
                 name: "memory".into(),
                 sink: AnySink::Plain(Box::new(sink)),
