@@ -90,7 +90,7 @@ fn a_watermark_has_a_delay_or_another_expression() {
              CREATE TABLE o WITH ('connector' = 'print'); INSERT INTO o SELECT * FROM t;"
         );
         let all = shown(&text);
-        all.lines().find(|line| line.contains("watermark")).unwrap_or(&all).to_owned()
+        all.lines().find(|line| line.contains("watermark")).unwrap_or(&all).trim().to_owned()
     };
     let all = [
         "ts",
