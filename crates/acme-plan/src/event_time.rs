@@ -61,7 +61,13 @@ impl Planner<'_> {
         } else {
             name.clone()
         };
-        let resolved = self.resolve(&quoted, stream, Some(&expected), &at)?;
+        // A field that is declared is what it is.
+        let is_open = match stream.find(&name) {
+            Found::Column(column) => matches!(column.origin, Origin::Open(_)),
+            found => matches!(found, Found::Member(_)),
+        };
+        let expected = is_open.then_some(&expected);
+        let resolved = self.resolve(&quoted, stream, expected, &at)?;
         let kind = resolved.data_type.clone();
         let fits = match (&kind, unit) {
             (DataType::Timestamp(_, _) | DataType::Date32, _) => Ok(()),

@@ -267,7 +267,7 @@ impl Planner<'_> {
                 continue;
             }
             let Some(resolved) = self.resolve_expr(expr, stream, None, &value.at) else { continue };
-            let (json, data_type) = (resolved.json, stored(&resolved));
+            let (json, data_type) = (is_json_text(&resolved), stored(&resolved));
             if self.input(index, inputs, resolved, data_type.clone(), &value.at).is_some() {
                 let internal = name.clone();
                 keys.push(Column { name, internal, data_type, json, number: false, origin: Origin::Fixed });
@@ -406,6 +406,11 @@ impl Planner<'_> {
 
 const START: &str = "window_start";
 const END: &str = "window_end";
+
+/// Whether its values are JSON text.
+fn is_json_text(resolved: &Resolved) -> bool {
+    resolved.column.as_ref().map_or(resolved.json, |column| column.json)
+}
 
 /// The type of a value in the state: undeclared numbers may need the widest.
 fn stored(resolved: &Resolved) -> DataType {

@@ -1,6 +1,7 @@
 //! The reference pages, made from what connectors, transforms and codes say of themselves.
 
 use crate::specs;
+use acme_spec::EVENT_TIME;
 use acme_types::codes;
 use acme_types::{Delivery, Field, Kind, Role, Spec};
 use std::fmt::Write;
@@ -9,11 +10,15 @@ use std::fmt::Write;
 #[must_use]
 pub fn items(role: Role) -> String {
     let (title, note) = match role {
-        Role::Source => ("Sources", "Every source also takes `type` and `name`."),
+        Role::Source => ("Sources", "Every source also takes `type`, `name` and `event_time`."),
         Role::Transform => ("Transforms", "Every transform also takes `type`, `name` and `from`."),
         Role::Destination => ("Destinations", "Every destination also takes `type`, `name` and `from`."),
     };
     let mut text = format!("# {title}\n\n{note}\n");
+    if role == Role::Source {
+        text += "\n| key | value | default | |\n|---|---|---|---|\n";
+        fields(EVENT_TIME, "event_time.", &mut text);
+    }
     let mut all: Vec<&Spec> = specs().into_iter().filter(|spec| spec.role == role).collect();
     all.sort_by_key(|spec| spec.name);
     for spec in all {

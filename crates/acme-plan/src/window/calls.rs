@@ -1,6 +1,6 @@
 //! The aggregates of a step: calls taken out of SQL expressions, their arguments made columns of the step's input.
 
-use super::{Inputs, stored};
+use super::{Inputs, is_json_text, stored};
 use crate::aggregate::{self, Call, Function};
 use crate::planner::Planner;
 use crate::sql;
@@ -117,7 +117,7 @@ impl Planner<'_> {
                 return None;
             }
         };
-        let json = aggregate::passes_on(&udf) && resolved.first().is_some_and(|resolved| resolved.json);
+        let json = aggregate::passes_on(&udf) && resolved.first().is_some_and(is_json_text);
         let (mut arguments, mut constants) = (Vec::new(), Vec::new());
         if resolved.is_empty() {
             constants.push(None);
