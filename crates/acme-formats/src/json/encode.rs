@@ -1,12 +1,12 @@
 //! Rows to JSON lines: documents as they came where nothing changed, patched where something did.
 
 use super::document::members;
-use super::number::{write_scaled, write_wide};
+use super::number::{WIDE_SCALE, write_scaled, write_wide};
 use crate::encode::{Encode, Encoded};
 use acme_types::batch::is_json;
 use acme_types::{Batch, Diagnostic, DocumentEdits, Shape, codes};
 use arrow::array::{Array, BinaryArray, BinaryViewArray, Decimal128Array, Decimal256Array, StringViewArray};
-use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType, FieldRef, i256};
+use arrow::datatypes::{DataType, FieldRef, i256};
 use arrow::error::ArrowError;
 use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use std::sync::Arc;
@@ -189,11 +189,10 @@ impl EncoderFactory for OurTypes {
                 Some(array) => Box::new(Decimal(|row| i256::from(array.value(row)), *scale, write_scaled)),
                 None => return Ok(None),
             },
-            DataType::Decimal256(precision, scale) => match any.downcast_ref::<Decimal256Array>() {
+            DataType::Decimal256(_, scale) => match any.downcast_ref::<Decimal256Array>() {
                 Some(array) => {
-                    // The widest precision is that of undeclared numbers and of what is computed from them.
-                    let write =
-                        if *precision == DECIMAL256_MAX_PRECISION { write_wide } else { write_scaled };
+                    // So many digits have undeclared numbers and what is computed from them.
+                    let write = if *scale >= WIDE_SCALE { write_wide } else { write_scaled };
                     Box::new(Decimal(|row| array.value(row), *scale, write))
                 }
                 None => return Ok(None),

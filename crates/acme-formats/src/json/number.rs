@@ -7,7 +7,9 @@ const SCALE: i32 = 24;
 /// The type of a number column in which some value is not a 64-bit integer: 52 digits before the point, 24 behind.
 ///
 /// Two of them can still be multiplied exactly within Arrow's 76 digits.
-pub const WIDE_NUMBER: DataType = DataType::Decimal256(76, 24);
+pub const WIDE_NUMBER: DataType = DataType::Decimal256(76, WIDE_SCALE);
+/// Digits behind the point of an undeclared number.
+pub(super) const WIDE_SCALE: i8 = 24;
 
 /// Reads a JSON number exactly; `None` where it does not fit.
 #[must_use]

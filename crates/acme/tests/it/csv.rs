@@ -76,9 +76,9 @@ fn a_declared_schema_types_the_fields() {
         "{type: map, fields: {half: \"id / 2\"}}",
         "path: out",
         expect![[r#"
-            {"id":1,"customer":"ann","amount":12.5,"note":"say \"hi\", twice","half":0}
+            {"id":1,"customer":"ann","amount":12.50,"note":"say \"hi\", twice","half":0}
             {"id":2,"customer":"bob","amount":null,"note":"two\nlines","half":1}
-            {"id":3,"customer":null,"amount":7,"note":"","half":1}
+            {"id":3,"customer":null,"amount":7.00,"note":"","half":1}
         "#]],
     );
 }
@@ -93,8 +93,8 @@ fn documents_become_records_after_a_select() {
         "path: out, format: csv, csv: {delimiter: \";\", null: NA}",
         expect![[r#"
             id;name;tags;fine;price
-            1;a,b;"[1,""x""]";true;1.5
-            q;NA;NA;false;1.5
+            1;a,b;"[1,""x""]";true;1.50
+            q;NA;NA;false;1.50
         "#]],
     );
 }

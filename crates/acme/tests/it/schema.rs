@@ -44,7 +44,7 @@ fn declared_fields_have_their_types_and_documents_their_bytes() {
     );
     place.acme_ok(&["run", "q.yaml"]);
     expect![[r#"
-        {"number":7,"price":1.50,"at":"2024-05-01T12:30:00","user":{ "n" : 1 },"extra":[ 1 ],"half":3,"sum":2.5,"hour":12,"late":true,"many":1,"n":2,"whole":{ "n" : 1 }}
+        {"number":7,"price":1.50,"at":"2024-05-01T12:30:00","user":{ "n" : 1 },"extra":[ 1 ],"half":3,"sum":2.50,"hour":12,"late":true,"many":1,"n":2,"whole":{ "n" : 1 }}
         {"number":8,"half":4,"sum":null,"hour":null,"late":null,"many":null,"n":null,"whole":null}
     "#]].assert_eq(&place.read("out.jsonl"));
     expect!["  decodes   user.n as number, id as bigint, price as decimal(10, 2), at as timestamp(6), tags as array<string>, user as json, ok as boolean; the document travels as it came"].assert_eq(place.acme_ok(&["explain", "q.yaml"]).lines().nth(4).unwrap_or_default());
