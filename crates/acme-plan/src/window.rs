@@ -129,6 +129,7 @@ impl Planner<'_> {
         let (output, computed) = self.output(fed.keys, &fed.outputs, &aggregates, updates)?;
         let windows = Windows {
             name: item.name.as_str().into(),
+            computes: computes(item),
             grid,
             lateness,
             is_final,
@@ -406,6 +407,14 @@ impl Planner<'_> {
 
 const START: &str = "window_start";
 const END: &str = "window_end";
+
+/// The expressions of the key and of the aggregates, as the file has them.
+fn computes(item: &Item) -> String {
+    let keys = item.config.texts("group_by").map(str::trim);
+    let aggregates =
+        item.config.map("aggregates").into_iter().flatten().filter_map(|(_, value)| value.text());
+    keys.chain(["aggregated:"]).chain(aggregates.map(str::trim)).collect::<Vec<_>>().join("; ")
+}
 
 /// Whether its values are JSON text.
 fn is_json_text(resolved: &Resolved) -> bool {

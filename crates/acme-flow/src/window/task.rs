@@ -31,6 +31,8 @@ const LAST_MOMENT: i64 = 1000;
 pub struct Windows {
     /// The name of the step, for messages.
     pub name: Arc<str>,
+    /// The expressions of its key and its aggregates: a state is of no use to others.
+    pub computes: String,
     /// Where windows lie.
     pub grid: Grid,
     /// How long after its end a window still takes rows.
@@ -74,7 +76,7 @@ impl TaskFactory for Arc<Windows> {
             .flat_map(|aggregate| aggregate.state())
             .map(|field| format!("{} {}", field.name(), field.data_type()))
             .collect();
-        format!("{:?} by {:?}: {}", self.grid, self.keys, states.join(", "))
+        format!("{:?} of {} by {:?}: {}", self.grid, self.computes, self.keys, states.join(", "))
     }
 }
 

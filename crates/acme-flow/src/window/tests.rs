@@ -80,6 +80,7 @@ fn windows(grid: Grid, lateness: i64, is_final: bool) -> Arc<Windows> {
     fields.extend(Windows::output_fields("start", "end", &aggregates, lateness > 0 && !is_final));
     Arc::new(Windows {
         name: "sums".into(),
+        computes: "sum(n)".to_owned(),
         grid,
         lateness,
         is_final,

@@ -1,11 +1,12 @@
 //! Reaching a cluster, logging in, finding leaders, administration.
 
 use crate::{NODE, client, topic};
-use acme_kafka::admin::{NewTopic, Resource};
+use acme_kafka::admin::{ConfigEntry, NewTopic, Resource};
 use acme_kafka::config::{Identity, Pem, ScramHash, TokenFuture, TokenProvider};
 use acme_kafka::{At, Client, Config, CoordinatorKind, ErrorCode, Isolation, Sasl, Tls, TopicPartition};
 use acme_lab::kafka::{Kafka, OLD_VERSION, PASSWORD, USER};
 use acme_types::Secret;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) fn feed(kafka: &Kafka, arguments: &[&str], lines: &str) {
     assert!(child.wait().unwrap().success());
 }
 
+type Configs = BTreeMap<String, ConfigEntry>;
+
 #[tokio::test]
 async fn a_topic_is_created_described_changed_and_deleted() {
     let client = client().await;
@@ -35,15 +38,24 @@ async fn a_topic_is_created_described_changed_and_deleted() {
 
     let resource = Resource::Topic("life".to_owned());
     let names = ["retention.ms", "cleanup.policy"];
-    let configs = client.describe_configs(&resource, Some(&names)).await.unwrap();
-    assert_eq!(configs["retention.ms"].value.as_deref(), Some("60000"));
+    // The controller has taken it; the broker that is asked learns of it a moment later.
+    let when = async |is_there: fn(&Configs) -> bool| {
+        for _ in 0..3000 {
+            let configs = client.describe_configs(&resource, Some(&names)).await.unwrap();
+            if is_there(&configs) {
+                return configs;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the broker has not learned of it");
+    };
+    let configs = when(|configs| configs["retention.ms"].value.as_deref() == Some("60000")).await;
     assert!(!configs["retention.ms"].is_default);
     assert!(configs["cleanup.policy"].is_default);
     let changes = [("retention.ms", None), ("cleanup.policy", Some("compact"))];
     client.alter_configs(&resource, &changes).await.unwrap();
-    let configs = client.describe_configs(&resource, Some(&names)).await.unwrap();
+    let configs = when(|configs| configs["cleanup.policy"].value.as_deref() == Some("compact")).await;
     assert!(configs["retention.ms"].is_default);
-    assert_eq!(configs["cleanup.policy"].value.as_deref(), Some("compact"));
     let error = client.alter_configs(&resource, &[("retention.ms", Some("soon"))]).await.unwrap_err();
     assert!(error.to_string().contains("soon"), "{error}");
 
